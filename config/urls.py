@@ -1,0 +1,15 @@
+"""Mount every room's API, the admin and the dashboard."""
+
+from django.contrib import admin
+from django.urls import include, path
+from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
+    path("api/docs/", SpectacularSwaggerView.as_view(url_name="schema"), name="docs"),
+    path("api/v1/", include("registry.urls")),
+    path("api/v1/", include("compliance.urls")),
+    path("api/v1/", include("deployer.urls")),
+    path("", include("dashboard.urls")),
+]

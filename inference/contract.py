@@ -191,6 +191,8 @@ def _policy_faults(mode: object, cap: object, default: object) -> list[str]:
         faults.append(f"mode {mode!r} is not one of {', '.join(POLICY_MODES)}")
     if cap is not None and (isinstance(cap, bool) or not isinstance(cap, int) or cap < 0):
         faults.append(f"max_budget_tokens {cap!r} is not a whole number of 0 or more, or null")
+    if mode == "always_on" and cap == 0:
+        faults.append("always_on with max_budget_tokens 0 contradicts itself")
     if default not in (None, "on", "off"):
         faults.append(f"default_mode {default!r} is not on, off or null")
     return faults

@@ -44,8 +44,8 @@ REQUEST_FIELDS: Final = frozenset(
     }
 )
 MAX_ANSWER_ROOM_TOKENS: Final = 256
-# Not part of a longer word or a path: "/thinkpad", "/usr/think", "/think.py" are text.
-TOGGLE_WORD: Final = re.compile(r"(?<![\w/.-])/(no_)?think(?![\w/-]|\.\w)")
+# Not part of a longer word, path or marker: "/thinkpad", "/usr/think", "</think>" are text.
+TOGGLE_WORD: Final = re.compile(r"(?<![\w/.<-])/(no_)?think(?![\w/-]|\.\w)")
 
 T = TypeVar("T")
 Said = tuple[str, T]
@@ -156,7 +156,7 @@ def resolve(
     Raises: ReasoningNotSupported if the model has no toggle and a field or the policy wants one.
     """
     if not profile.has_toggle:
-        return _without_toggle(wish, policy)
+        return _without_toggle(wish, policy, profile)
     mode, source = _decide(wish, texts, policy, profile)
     budget = _capped(_asked_budget(wish, profile), policy.max_budget_tokens)
     if mode == "on" and budget == 0 and policy.mode == "always_on":
@@ -199,11 +199,12 @@ def strip_toggle_words(text: str) -> str:
     return TOGGLE_WORD.sub("", text)
 
 
-def _without_toggle(wish: Wish, policy: ReasoningPolicy) -> ReasoningSetting:
-    if policy.mode == "always_on":
+def _without_toggle(wish: Wish, policy: ReasoningPolicy, profile: Profile) -> ReasoningSetting:
+    """Keep the model's only mode, or refuse what asks for another or cannot be honoured."""
+    if policy.mode not in ("caller_decides", f"always_{profile.default_mode}"):
         raise ReasoningNotSupported(
-            "the endpoint's policy asks for reasoning, but this model has no reasoning toggle; "
-            "set the endpoint's policy to caller_decides or always_off"
+            f"the endpoint's policy is {policy.mode}, but this model has no reasoning toggle; "
+            f"set the endpoint's policy to caller_decides or always_{profile.default_mode}"
         )
     if wish.field is not None:
         raise ReasoningNotSupported(
@@ -212,8 +213,9 @@ def _without_toggle(wish: Wish, policy: ReasoningPolicy) -> ReasoningSetting:
             param=wish.field,
         )
     return ReasoningSetting(
-        mode="off",
-        source="policy" if policy.mode == "always_off" else "default",
+        mode=profile.default_mode,
+        source="default" if policy.mode == "caller_decides" else "policy",
+        budget_tokens=policy.max_budget_tokens if profile.default_mode == "on" else None,
         exclude=wish.exclude,
     )
 

@@ -256,7 +256,8 @@ def test_an_effort_scales_with_a_small_context() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["/thinkpad", "re/think", "/usr/think", "/think-tank", "/no_thinking", "/think.py"]
+    "text",
+    ["/thinkpad", "re/think", "/usr/think", "/think-tank", "/no_thinking", "/think.py", "</think>"],
 )
 def test_longer_words_and_paths_are_not_toggles(text: str) -> None:
     assert text_signal(text) is None

@@ -92,4 +92,4 @@ def _segment_reason(segment: str) -> str:
 
 
 def _printable(path: str) -> str:
-    return path[:MAX_PATH_BYTES].encode("ascii", "backslashreplace").decode("ascii")
+    return path[:MAX_PATH_BYTES].encode("unicode_escape").decode("ascii")

@@ -1,0 +1,23 @@
+"""`lictor serve`: become the inference runtime."""
+
+import os
+import sys
+
+import click
+
+
+@click.command(
+    context_settings={"ignore_unknown_options": True, "allow_extra_args": True},
+    add_help_option=False,
+)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def serve(arguments: tuple[str, ...]) -> None:
+    """Run the inference runtime on a checkpoint folder, OpenAI-compatible.
+
+    \b
+    All options go to the runtime: see `lictor serve --help`.
+    Example:  lictor serve ./my-checkpoint --unmanaged --port 8080
+    """
+    # The runtime replaces this process, so that signals and the exit code are its own.
+    command = [sys.executable, "-m", "inference", "serve", *arguments]
+    os.execv(sys.executable, command)  # noqa: S606 - no shell, and the same interpreter

@@ -115,7 +115,7 @@ def mcnemar_exact(pairs: Pairs) -> float:
     n = pairs.base_only + pairs.derived_only
     if n == 0:
         return 1.0
-    return sum(comb(n, k) for k in range(pairs.base_only, n + 1)) / 2**n
+    return float(sum(comb(n, k) for k in range(pairs.base_only, n + 1)) / 2**n)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

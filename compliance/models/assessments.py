@@ -7,7 +7,12 @@ from registry.models import Checkpoint, OrgScoped, User
 
 
 class Assessment(OrgScoped):
-    """Hold the judgement of one checkpoint for one intended use on one set of inputs."""
+    """Hold the judgement of one checkpoint for one intended use on one set of inputs.
+
+    `input_digest` is over facts and catalogue without the date, `report_digest` over the outcome
+    without the date: a day that passes and changes nothing makes no new row. `seen_digest` is what
+    a review of this judgement binds to; `as_of` is the last day on which it was confirmed.
+    """
 
     checkpoint = models.ForeignKey(Checkpoint, on_delete=models.PROTECT, related_name="assessments")
     use = models.JSONField()
@@ -17,13 +22,16 @@ class Assessment(OrgScoped):
     decision = models.CharField(max_length=30)
     report = models.JSONField()
     report_digest = models.CharField(max_length=71)
+    seen_digest = models.CharField(max_length=71)
+    as_of = models.DateField()
     is_current = models.BooleanField(default=True)
 
     class Meta:
         ordering = ["-created_at"]
         constraints = [
             models.UniqueConstraint(
-                fields=["checkpoint", "use_digest", "input_digest"], name="one_judgement_an_input"
+                fields=["checkpoint", "use_digest", "input_digest", "report_digest"],
+                name="one_judgement_an_input_and_outcome",
             ),
             models.UniqueConstraint(
                 fields=["checkpoint", "use_digest"],

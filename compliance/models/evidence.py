@@ -50,7 +50,10 @@ class Evidence(OrgScoped):
 
 
 class EvidenceJob(OrgScoped):
-    """Promise to measure one checkpoint against its base; the row is the queue."""
+    """Promise to measure one checkpoint against its base; the row is the queue.
+
+    `attempts` fences: a worker that lost its lease finds another number and can write nothing.
+    """
 
     class State(models.TextChoices):
         QUEUED = "queued"

@@ -9,7 +9,8 @@ from registry.models import Checkpoint, OrgScoped, User
 class Review(OrgScoped):
     """Ask people whether one checkpoint may be used in one way.
 
-    `seen_digest` names everything that an approval binds to (manifest, assessment input, catalogue).
+    `seen_digest` names everything that an approval binds to: the manifest, the use, the facts and
+    the outcome of the assessment (with every clause that speaks in it), all without the date.
     """
 
     class State(models.TextChoices):

@@ -18,8 +18,11 @@ class Matter(OrgScoped):
     kind = models.CharField(max_length=20)
     status = models.CharField(max_length=10, choices=Status, default=Status.DRAFT)
     filed_on = models.DateField(null=True, blank=True)
+    withdrawn_on = models.DateField(null=True, blank=True)
     alleges_model_infringes = models.JSONField(default=list)
-    in_response = models.BooleanField(default=False)
+    alleges_output_infringes = models.JSONField(default=list)
+    # Empty while nobody has said; unknown is not "no".
+    in_response = models.BooleanField(null=True, blank=True)
     version = models.IntegerField(default=1)
     declared_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     declared_by_name = models.CharField(max_length=200)

@@ -112,9 +112,7 @@ def test_swapping_the_models_mirrors_the_interval(a: int, b: int, c: int, d: int
 
 
 @given(a=COUNT, b=COUNT, c=COUNT, d=COUNT)
-def test_losing_one_more_refusal_never_improves_the_verdict(
-    a: int, b: int, c: int, d: int
-) -> None:
+def test_losing_one_more_refusal_never_improves_the_verdict(a: int, b: int, c: int, d: int) -> None:
     before = compare(_pairs(a + 1, b, c, d), FINE).verdict
     after = compare(_pairs(a, b + 1, c, d), FINE).verdict
 

@@ -146,9 +146,8 @@ def effective_clauses(resolved: Resolved) -> tuple[tuple[LicenceVersion, Clause]
     chosen: dict[tuple[str, str], LicenceVersion] = {}
     for licence in sorted(resolved.licences, key=_strictness):
         for clause in licence.clauses:
-            held = chosen.get((licence.family, clause.kind))
-            if held is None or _at_least(licence, held, clause.kind):
-                chosen[licence.family, clause.kind] = licence
+            # Sorted by strictness, so the last version that has the kind is the strictest.
+            chosen[licence.family, clause.kind] = licence
     return tuple(
         (licence, clause)
         for (_, kind), licence in sorted(chosen.items())
@@ -163,13 +162,6 @@ def _strictness(licence: LicenceVersion) -> tuple[int, str, str]:
 def _guardrail_rank(licence: LicenceVersion) -> int:
     ranks = [_STRICTNESS[one.params["substitute"]] for one in licence.clauses_of("guardrail")]
     return max(ranks, default=0)
-
-
-def _at_least(licence: LicenceVersion, held: LicenceVersion, kind: str) -> bool:
-    """Say whether one version's clauses of a kind bind at least as tightly as another's."""
-    if kind == "guardrail":
-        return _guardrail_rank(licence) >= _guardrail_rank(held)
-    return _strictness(licence) >= _strictness(held)
 
 
 def strictest(resolved: Resolved) -> tuple[LicenceVersion, ...]:

@@ -1,15 +1,18 @@
 """A text is known word for word, or it is not known."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from compliance.rules.catalogue import Library
 from compliance.rules.facts import LicenceText, ModelFacts
 from compliance.rules.identify import identify_text, resolve
-from compliance.rules.library import bundled_library
-from compliance.rules.text import similarity, sketch, text_digest, words
+from compliance.rules.library import build_library, bundled_library
+from compliance.rules.text import pack_sketch, similarity, sketch, text_digest, words
 from tests.compliance.build_facts import APRIL, JUNE, OCTOBER
 from tests.compliance.test_catalogue import stored_text
 
@@ -184,3 +187,38 @@ def test_the_text_tool_prints_a_record_the_catalogue_accepts(tmp_path: Path) -> 
     )
 
     assert text_digest("Do what you like.") in done.stdout.decode()
+
+
+SENTENCES = [
+    f"Sentence {at} grants right number {at} to you under condition {at * 7}." for at in range(60)
+]
+QUOTE = SENTENCES[30]
+
+
+def house_library() -> Library:
+    """Build a catalogue of one invented text, so that these rules are tested without any file."""
+    text = "\n".join(SENTENCES)
+    clause = {
+        "id": "thirty", "kind": "noncommercial", "section": "30", "quote": QUOTE, "trigger": "use",
+        "actor": "licensee", "scope": "model", "effect": "prohibit",
+    }  # fmt: skip
+    document = {
+        "key": "house-1", "title": "House", "family": "house", "licensor": "House",
+        "status": "read", "source": "test", "date_read": date(2026, 1, 1), "clauses": [clause],
+        "text_sha256": text_digest(text), "text_sketch": pack_sketch(sketch(text)),
+    }  # fmt: skip
+    return build_library({"house-1.yaml": yaml.safe_dump(document).encode()})
+
+
+def test_an_invented_text_is_exact_near_or_unknown_as_it_drifts() -> None:
+    catalogue = house_library()
+    text = "\n".join(SENTENCES)
+    drift = {
+        "exact": text.upper().replace("\n", "\n\n> "),
+        "near": text.replace("condition 210", "no condition"),
+        "unknown": " ".join(SENTENCES[:12]) + " other words entirely" * 200,
+    }
+
+    found = {name: identify_text(stored(value), catalogue) for name, value in drift.items()}
+    assert {name: match.outcome for name, match in found.items()} == {name: name for name in drift}
+    assert found["near"].altered_clauses == ("thirty",)

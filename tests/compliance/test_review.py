@@ -120,6 +120,20 @@ def test_a_quorum_of_two_needs_two_people() -> None:
     assert cast(first, make_vote("leo"), LEGAL, policy).state == "approved"
 
 
+def test_a_tally_counts_no_person_twice_and_never_the_submitter() -> None:
+    twice = make_review(votes=(make_vote(), make_vote(stage="security")))
+    own = make_review(votes=(make_vote("sam"), make_vote("sec", "security")))
+
+    assert tally(twice, DEFAULT_POLICY).lacking == {"security": 1}
+    assert tally(own, DEFAULT_POLICY).lacking == {"legal": 1}
+
+
+def test_a_tally_ignores_a_vote_on_an_older_sight() -> None:
+    review = make_review(votes=(make_vote(seen="sha256:old"), make_vote("sec", "security")))
+
+    assert not tally(review, DEFAULT_POLICY).complete
+
+
 @pytest.mark.parametrize(
     "stages",
     [

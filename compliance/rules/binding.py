@@ -133,6 +133,7 @@ def speaking_clauses(carriers: Iterable[Carrier], subject: str) -> tuple[Speakin
                     carrier=item.model,
                     derivative=item.model != subject if per_model else licence.key in derived,
                     candidate=item.candidate,
+                    doubtful=name in item.resolved.doubtful,
                     between=item.between,
                 )
             )

@@ -77,7 +77,8 @@ class Speaking:
 
     `derivative` is True when the subject, or what lies between, was made from a carrier of this
     licence. `between` are the models from the subject up to the carrier, the carrier left out
-    (only its evidence-bearing and alleged ones matter, so only those are listed).
+    (only its evidence-bearing and alleged ones matter, so only those are listed). `doubtful`
+    says that the stored text resembles this licence but lacks this clause's words.
     """
 
     clause: Clause
@@ -85,6 +86,7 @@ class Speaking:
     carrier: str
     derivative: bool
     candidate: bool = False
+    doubtful: bool = False
     between: frozenset[str] = frozenset()
 
 

@@ -106,9 +106,24 @@ def _judge_clauses(carriers: Iterable[Carrier], case: Case) -> Verdict:
     ended: list[Termination] = []
     for speaking in speaking_clauses(carriers, case.subject.id):
         verdict = judge(speaking, case)
+        if speaking.doubtful:
+            verdict = _only_suspect(verdict)
         findings.extend(verdict.findings)
         ended.extend(verdict.terminated)
     return Verdict(tuple(findings), tuple(ended))
+
+
+def _only_suspect(verdict: Verdict) -> Verdict:
+    """Turn what a clause would decide into a question: its words are not in the stored text."""
+    note = " The stored text lacks these words, so a person has to read what it says instead."
+    return Verdict(
+        tuple(
+            replace(item, status="needs_review", because=item.because + note)
+            if item.status == "violated"
+            else item
+            for item in verdict.findings
+        )
+    )
 
 
 def _settle(

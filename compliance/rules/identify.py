@@ -46,13 +46,15 @@ class Resolved:
     """Say which licence versions bind a model and how sure that is.
 
     `licences` all bind, except when `how` is "candidates": then one of them does and nobody knows
-    which. `own` is False when the model declares nothing at all.
+    which. `own` is False when the model declares nothing at all. `doubtful` are (licence key,
+    clause id) whose quote does not stand in the stored text.
     """
 
     how: Resolution
     licences: tuple[LicenceVersion, ...]
     problems: tuple[Problem, ...] = ()
     own: bool = True
+    doubtful: frozenset[tuple[str, str]] = frozenset()
 
 
 def identify_text(stored: LicenceText, library: Library) -> TextMatch:
@@ -176,6 +178,7 @@ def _from_texts(
         how="exact_text" if exact else "near_text",
         licences=(*found, *extra),
         problems=tuple(problems),
+        doubtful=frozenset((_key(one), name) for one in known for name in one.altered_clauses),
     )
 
 

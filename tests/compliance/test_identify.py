@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from compliance.rules.catalogue import Library
+from compliance.rules.evaluate import evaluate
 from compliance.rules.facts import LicenceText, ModelFacts
 from compliance.rules.identify import identify_text, resolve
 from compliance.rules.library import build_library, bundled_library
 from compliance.rules.text import pack_sketch, similarity, sketch, text_digest, words
-from tests.compliance.build_facts import APRIL, JUNE, OCTOBER
+from tests.compliance.build_facts import APRIL, JUNE, OCTOBER, make_facts
 from tests.compliance.test_catalogue import stored_text
 
 LIBRARY = bundled_library()
@@ -222,3 +223,15 @@ def test_an_invented_text_is_exact_near_or_unknown_as_it_drifts() -> None:
     found = {name: identify_text(stored(value), catalogue) for name, value in drift.items()}
     assert {name: match.outcome for name, match in found.items()} == {name: name for name in drift}
     assert found["near"].altered_clauses == ("thirty",)
+
+
+@pytest.mark.parametrize(
+    ("words_there", "decision"), [("condition 210", "deny"), ("no condition", "needs_review")]
+)
+def test_a_clause_whose_words_are_gone_asks_instead_of_deciding(
+    words_there: str, decision: str
+) -> None:
+    text = "\n".join(SENTENCES).replace("condition 210", words_there)
+    model = ModelFacts(id="a/b", licence_texts=(stored(text),))
+
+    assert evaluate(make_facts(model), house_library()).decision == decision

@@ -1,0 +1,227 @@
+"""Run the native engine: schedule, run, postprocess, in one thread; answer into asyncio.
+
+Owns the loop and the hand-over between the engine's thread and its callers'. Knows tokens and
+slots; text, templates and permits live above.
+"""
+
+import asyncio
+import logging
+import threading
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from inference.models.nemotron_h import NemotronH
+from inference.protocol import EngineError, EngineStats, GenerateRequest, TokenChunk
+from inference.sampler import Sampled, Sampler
+from inference.scheduler import PrefillPiece, Scheduler, Step
+from inference.sequence import Sequence
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Open:
+    """Hold one request's way back to its caller."""
+
+    sequence: Sequence
+    sampler: Sampler
+    loop: asyncio.AbstractEventLoop
+    queue: "asyncio.Queue[TokenChunk | EngineError]"
+
+    def send(self, item: TokenChunk | EngineError) -> None:
+        try:
+            self.loop.call_soon_threadsafe(self.queue.put_nowait, item)
+        except RuntimeError:
+            log.debug("the caller's loop of %s is closed", self.sequence.request_id)
+
+
+class NativeEngine:
+    """Serve a NemotronH model with continuous batching.
+
+    Each of `max_batch` slots holds `context_tokens` tokens, allocated once: what is admitted fits.
+    """
+
+    def __init__(
+        self,
+        model: NemotronH,
+        *,
+        max_batch: int = 16,
+        context_tokens: int = 8192,
+        dtype: torch.dtype = torch.float32,
+        threads: int | None = None,
+    ) -> None:
+        self._model = model
+        self._cache = model.make_cache(max_batch, context_tokens, dtype)
+        self._scheduler = Scheduler(num_slots=max_batch, slot_tokens=context_tokens)
+        self._threads = threads
+        self._open: dict[str, _Open] = {}
+        self._arriving: deque[_Open] = deque()
+        self._aborting: deque[str] = deque()
+        self._wake = threading.Condition()
+        self._stopping = False
+        self._failure: str | None = None
+        self._prompt_tokens = 0
+        self._generated_tokens = 0
+        self._thread = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._thread.start()
+
+    @property
+    def context_tokens(self) -> int:
+        return self._scheduler.slot_tokens
+
+    async def generate(self, request: GenerateRequest) -> AsyncIterator[TokenChunk]:
+        """Yield chunks until one with a finish reason; leaving early aborts the request.
+
+        Raises: EngineError when the engine broke; ValueError for a request that cannot be run.
+        """
+        opened = _Open(
+            Sequence(request),
+            Sampler(request.sampling, request.prompt_ids),
+            asyncio.get_running_loop(),
+            asyncio.Queue(),
+        )
+        with self._wake:
+            if self._failure is not None or self._stopping:
+                raise EngineError(self._failure or "the engine is stopping")
+            self._arriving.append(opened)
+            self._wake.notify()
+        try:
+            while True:
+                item = await opened.queue.get()
+                if isinstance(item, EngineError):
+                    raise item
+                yield item
+                if item.finish_reason is not None:
+                    return
+        finally:
+            self.abort(request.request_id)
+
+    def abort(self, request_id: str) -> None:
+        """End a request wherever it is; one that has ended already is no error."""
+        with self._wake:
+            self._aborting.append(request_id)
+            self._wake.notify()
+
+    def stats(self) -> EngineStats:
+        return EngineStats(
+            queued=self._scheduler.num_waiting + len(self._arriving),
+            running=self._scheduler.num_running,
+            slots_total=self._scheduler.num_slots,
+            slots_used=self._scheduler.num_running,
+            prompt_tokens_total=self._prompt_tokens,
+            generated_tokens_total=self._generated_tokens,
+        )
+
+    def failure(self) -> str | None:
+        """Return why the engine broke, or None while it is well."""
+        return self._failure
+
+    def stop(self) -> None:
+        """End every request and the thread; returns when the thread has ended."""
+        with self._wake:
+            self._stopping = True
+            self._wake.notify()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        if self._threads:
+            torch.set_num_threads(self._threads)
+        try:
+            with torch.inference_mode():
+                while self._take_orders():
+                    self._step(self._scheduler.next_step())
+        except Exception as error:
+            log.exception("the engine broke")
+            self._failure = f"{type(error).__name__}: {error}"
+        self._close(EngineError(self._failure or "the engine is stopping"))
+
+    def _take_orders(self) -> bool:
+        """Take arrivals and aborts, wait while there is nothing to do; False means stop."""
+        with self._wake:
+            while not (self._arriving or self._aborting or self._stopping):
+                if self._scheduler.num_running or self._scheduler.num_waiting:
+                    return True
+                self._wake.wait()
+            if self._stopping:
+                return False
+            arriving, self._arriving = list(self._arriving), deque()
+            aborting, self._aborting = list(self._aborting), deque()
+        for opened in arriving:
+            self._admit(opened)
+        for request_id in aborting:
+            if (opened := self._open.pop(request_id, None)) is not None:
+                self._scheduler.end(request_id)
+                opened.send(TokenChunk((), finish_reason="abort"))
+        return True
+
+    def _admit(self, opened: _Open) -> None:
+        try:
+            self._scheduler.add(opened.sequence)
+        except ValueError as error:
+            opened.send(EngineError(str(error)))
+            return
+        self._open[opened.sequence.request_id] = opened
+
+    def _step(self, step: Step) -> None:
+        if step.decode:
+            logits = self._model.decode(*self._batch(step.decode), self._cache)
+            for sequence, row in zip(step.decode, logits, strict=True):
+                self._advance(sequence, row)
+        if step.prefill is not None:
+            self._prefill(step.prefill)
+
+    @staticmethod
+    def _batch(sequences: tuple[Sequence, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        ids = torch.tensor([one.output_ids[-1] for one in sequences])
+        slots = torch.tensor([one.slot for one in sequences])
+        positions = torch.tensor([one.position for one in sequences])
+        return ids, slots, positions
+
+    def _prefill(self, piece: PrefillPiece) -> None:
+        sequence = piece.sequence
+        ids = torch.tensor(sequence.request.prompt_ids[piece.start : piece.end])
+        logits = self._model.prefill(ids, sequence.slot, piece.start, self._cache)
+        self._scheduler.prefilled(piece)
+        self._prompt_tokens += piece.end - piece.start
+        if piece.is_last:
+            self._advance(sequence, logits)
+
+    def _advance(self, sequence: Sequence, logits: Tensor) -> None:
+        opened = self._open[sequence.request_id]
+        forced = sequence.forced_token()
+        sampled = opened.sampler.choose(
+            logits, sequence.output_ids, forced=forced, may_stop=sequence.may_stop()
+        )
+        is_output = sequence.accept(sampled.token_id)
+        self._generated_tokens += 1
+        if sequence.finish_reason is not None:
+            self._scheduler.end(sequence.request_id)
+            del self._open[sequence.request_id]
+        opened.send(_chunk(sequence, sampled, is_output=is_output))
+
+    def _close(self, error: EngineError) -> None:
+        with self._wake:
+            self._stopping = True
+            waiting = [*self._open.values(), *self._arriving]
+            self._open.clear()
+            self._arriving.clear()
+        self._scheduler.end_all()
+        for opened in waiting:
+            opened.send(error)
+
+
+def _chunk(sequence: Sequence, sampled: Sampled, *, is_output: bool) -> TokenChunk:
+    thought = sequence.thought
+    reported = is_output and sampled.logprob is not None
+    return TokenChunk(
+        token_ids=(sampled.token_id,) if is_output else (),
+        logprobs=(sampled.logprob,) if reported and sampled.logprob is not None else (),
+        top_logprobs=(sampled.top,) if reported else (),
+        finish_reason=sequence.finish_reason,
+        forced_end=thought.forced_end if thought else None,
+    )

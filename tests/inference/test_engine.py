@@ -1,0 +1,169 @@
+"""The engine on a real (random, small) hybrid: batching changes nothing, nothing leaks or hangs."""
+
+import asyncio
+
+import pytest
+import torch
+
+from inference.engine import NativeEngine
+from inference.models.config import NemotronHConfig
+from inference.models.nemotron_h import NemotronH
+from inference.protocol import EngineError, GenerateRequest, SamplingParams, ThinkingBudget
+
+CONFIG = {
+    "architectures": ["NemotronHForCausalLM"],
+    "vocab_size": 64,
+    "hidden_size": 32,
+    "hybrid_override_pattern": "M-M*-",
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 16,
+    "intermediate_size": 48,
+    "mamba_num_heads": 4,
+    "mamba_head_dim": 16,
+    "ssm_state_size": 8,
+    "n_groups": 1,
+    "conv_kernel": 4,
+    "chunk_size": 8,
+    "layer_norm_epsilon": 1e-5,
+    "tie_word_embeddings": False,
+    "max_position_embeddings": 256,
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> NemotronH:
+    torch.manual_seed(0)
+    model = NemotronH(NemotronHConfig.from_dict(CONFIG)).eval()
+    for name, parameter in model.named_parameters():
+        if parameter.dim() >= 2 and "conv" not in name:
+            torch.nn.init.normal_(parameter, std=0.25)
+    return model.requires_grad_(requires_grad=False)
+
+
+@pytest.fixture
+def engine(model):
+    engine = NativeEngine(model, max_batch=4, context_tokens=256, threads=1)
+    yield engine
+    engine.stop()
+
+
+def ask(name: str, *, prompt=(1, 2, 3), thinking=None, **sampling) -> GenerateRequest:
+    params = SamplingParams(**{"temperature": 0.0, "max_tokens": 12, **sampling})
+    return GenerateRequest(name, tuple(prompt), params, thinking)
+
+
+async def collect(engine: NativeEngine, request: GenerateRequest) -> tuple[list[int], str]:
+    tokens, reason = [], ""
+    async for chunk in engine.generate(request):
+        tokens += chunk.token_ids
+        reason = chunk.finish_reason or reason
+    return tokens, reason
+
+
+def prompts(count: int) -> list[tuple[int, ...]]:
+    return [tuple((7 * n + 3 * i) % 64 for i in range(2 + n % 9)) for n in range(count)]
+
+
+async def test_sixty_four_requests_over_four_slots_equal_their_solo_results(engine):
+    asks = [ask(f"r{n}", prompt=prompt) for n, prompt in enumerate(prompts(64))]
+
+    together = await asyncio.gather(*(collect(engine, one) for one in asks))
+    alone = [await collect(engine, one) for one in asks]
+
+    assert together == alone
+    assert len({tuple(tokens) for tokens, _ in together}) > 10
+    assert engine.stats().slots_used == 0
+
+
+async def test_greedy_tokens_equal_the_models_own_full_forward(engine, model):
+    ids = list(prompts(5)[4])
+
+    tokens, reason = await collect(engine, ask("full", prompt=ids))
+
+    expected = list(ids)
+    for _ in range(12):
+        expected.append(int(model(torch.tensor([expected]))[0, -1].argmax()))
+    assert (tokens, reason) == (expected[len(ids) :], "length")
+
+
+async def test_a_seed_gives_the_same_tokens_whoever_else_is_in_the_batch(engine):
+    seeded = {"temperature": 1.0, "seed": 5, "top_p": 0.9}
+
+    alone, _ = await collect(engine, ask("alone", **seeded))
+    crowd = [
+        ask(f"other{n}", prompt=prompt, temperature=1.0) for n, prompt in enumerate(prompts(3))
+    ]
+    results = await asyncio.gather(*(collect(engine, one) for one in [ask("in", **seeded), *crowd]))
+
+    assert results[0][0] == alone
+
+
+async def test_leaving_early_frees_the_slot(engine):
+    stream = engine.generate(ask("left", max_tokens=200))
+    await anext(stream)
+    await stream.aclose()
+    await collect(engine, ask("after"))
+
+    assert engine.stats().slots_used == 0
+
+
+async def test_an_aborted_request_ends_with_abort(engine):
+    reasons = []
+    async for chunk in engine.generate(ask("stop-me", max_tokens=240)):
+        engine.abort("stop-me")
+        reasons.append(chunk.finish_reason)
+
+    assert reasons[-1] == "abort"
+    assert len(reasons) < 240
+
+
+async def test_a_budget_is_enforced_while_streaming(engine):
+    thinking = ThinkingBudget(max_tokens=4, end_ids=(60, 61))
+
+    tokens, _ = await collect(engine, ask("think", thinking=thinking, max_tokens=10))
+
+    assert tokens[4:6] == [60, 61]
+    assert len(tokens) == 10
+
+
+async def test_logprobs_report_the_chosen_token_among_the_likeliest(engine):
+    chunks = [chunk async for chunk in engine.generate(ask("logprobs", logprobs=3))]
+
+    for chunk in chunks:
+        (token,), (logprob,), (top,) = chunk.token_ids, chunk.logprobs, chunk.top_logprobs
+        assert top[token] == pytest.approx(logprob)
+        assert max(top.values()) == pytest.approx(logprob)
+    assert len(chunks) == 12
+
+
+async def test_what_cannot_fit_is_an_error_and_the_engine_goes_on(engine):
+    with pytest.raises(EngineError, match="a slot holds 256"):
+        await collect(engine, ask("huge", max_tokens=300))
+
+    assert (await collect(engine, ask("next")))[1] == "length"
+
+
+class _BreakingModel:
+    """Stand in for a model whose decode fails."""
+
+    def make_cache(self, *_):
+        return None
+
+    def prefill(self, *_):
+        return torch.zeros(8)
+
+    def decode(self, *_):
+        raise RuntimeError("out of memory")
+
+
+async def test_a_broken_engine_fails_every_request_and_says_so():
+    engine = NativeEngine(_BreakingModel(), max_batch=2, context_tokens=64)
+    asks = [collect(engine, ask(f"r{n}")) for n in range(5)]
+
+    results = await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 10)
+
+    assert all(isinstance(one, EngineError) for one in results)
+    assert "out of memory" in engine.failure()
+    with pytest.raises(EngineError, match="out of memory"):
+        await collect(engine, ask("late"))

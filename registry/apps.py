@@ -4,3 +4,9 @@ from django.apps import AppConfig
 class RegistryConfig(AppConfig):
     name = "registry"
     verbose_name = "Registry"
+
+    def ready(self) -> None:
+        from registry import outbox
+        from registry.tasks import relay_outbox
+
+        outbox.set_hint(relay_outbox.delay)

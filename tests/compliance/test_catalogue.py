@@ -11,7 +11,7 @@ from compliance.rules.library import CATALOGUE_FOLDER, bundled_library
 from compliance.rules.text import contains_quote, sketch, text_digest
 
 REPO = Path(__file__).resolve().parents[2]
-OTHER_NAMES = {"llama-3.1": "llama-3.1-license-2024"}
+OTHER_NAMES = {f"llama-{one}": f"llama-{one}-license-2024" for one in ("3.1", "3.2", "3.3")}
 LIBRARY = bundled_library()
 
 

@@ -224,12 +224,12 @@ class PermitHolder:
         self._deadline = float("-inf")
         self._serial = -1
 
-    def store(self, token: str, sent_at: float, *, age_seconds: float = 0.0) -> PermitClaims:
-        """Verify a permit and hold it until `sent_at + ttl - age_seconds`.
+    def store(self, token: str, sent_at: float, *, issuer_now: float | None = None) -> PermitClaims:
+        """Verify a permit and hold it until `sent_at + ttl`, less the age it came with.
 
-        `sent_at` is a reading of this holder's clock taken *before* the request went out;
-        `age_seconds` (0 or more) is how old the issuer said the permit was when it handed
-        it over, and can only shorten its life.
+        `sent_at` is a reading of this holder's clock taken *before* the request went out.
+        `issuer_now` (unix seconds) is the issuer's own clock when it handed over a permit it
+        had signed earlier; both ends of that age are the issuer's, and it can only shorten.
 
         Raises: PermitInvalid, PermitOutdated; what was held before then stays as it was.
         """
@@ -244,7 +244,8 @@ class PermitHolder:
             )
         self._serial = claims.serial
         self._claims = claims
-        self._deadline = min(sent_at, self.clock()) + claims.ttl_seconds - max(0.0, age_seconds)
+        age = 0.0 if issuer_now is None else max(0.0, issuer_now - claims.issued_at)
+        self._deadline = min(sent_at, self.clock()) + claims.ttl_seconds - age
         return claims
 
     def current(self) -> PermitClaims:

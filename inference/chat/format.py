@@ -4,6 +4,7 @@ Reads files that the loader has already checked against the manifest. This is th
 server needs to go from messages to token ids and back.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from inference.chat.template import CLOSER, ChatTemplate, Turn
 from inference.contract import RenderingFailed, RequestRefused
 from inference.reasoning import Profile, ReasoningSetting
 
-MAX_JSON_BYTES: Final = 64 * 1024 * 1024
+MAX_FILE_BYTES: Final = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,12 @@ class ChatFormat:
     ) -> None:
         self.encoder = PromptEncoder(tokenizer_json)
         self.stop_ids = tuple(stop_ids)
+        tokenizer = self.encoder.tokenizer
+        self.newline_ids = tuple(
+            token_id
+            for token_id in range(tokenizer.get_vocab_size())
+            if str(tokenizer.decode([token_id], skip_special_tokens=False)).endswith("\n")
+        )
         self.template = (
             None
             if template is None
@@ -58,6 +65,10 @@ class ChatFormat:
         if single is not None:
             return (single,)
         return tuple(self.encoder.tokenizer.encode(CLOSER, add_special_tokens=False).ids)
+
+    def text_of(self, token_id: int) -> str:
+        """Return one token's text, with replacement characters for a part of a character."""
+        return str(self.encoder.tokenizer.decode([token_id], skip_special_tokens=False))
 
     def chat_prompt(self, turns: Sequence[Turn], setting: ReasoningSetting) -> Prompt:
         """Render and encode one conversation.
@@ -87,31 +98,30 @@ class ChatFormat:
         )
 
 
-def read_format(folder: Path, *, context_tokens: int) -> ChatFormat:
+def read_format(
+    folder: Path, *, context_tokens: int, digests: Mapping[str, str] | None = None
+) -> ChatFormat:
     """Read a checkpoint folder's tokenizer, template and stop ids.
 
-    Raises: RenderingFailed if the folder has no usable tokenizer.
+    `digests` maps each path to the hex SHA-256 that was approved; what is read is held to it.
+
+    Raises: RenderingFailed if a file is not the approved one, or there is no usable tokenizer.
     """
-    settings = _read_json(folder / "tokenizer_config.json")
-    generation = _read_json(folder / "generation_config.json") or _read_json(folder / "config.json")
-    tokenizer = folder / "tokenizer.json"
-    if not tokenizer.is_file():
+    read = _Reader(folder, digests)
+    settings = read.json("tokenizer_config.json")
+    generation = read.json("generation_config.json") or read.json("config.json")
+    tokenizer = read.text("tokenizer.json")
+    if tokenizer is None:
         raise RenderingFailed(f"{folder.name} has no tokenizer.json; no other kind is read")
+    inline = settings.get("chat_template")
+    template = read.text("chat_template.jinja")
     return ChatFormat(
-        tokenizer.read_text(encoding="utf-8"),
-        template=_template(folder, settings),
+        tokenizer,
+        template=inline if template is None and isinstance(inline, str) else template,
         specials=_specials(settings),
         stop_ids=_stop_ids(generation),
         context_tokens=context_tokens,
     )
-
-
-def _template(folder: Path, settings: Mapping[str, Any]) -> str | None:
-    path = folder / "chat_template.jinja"
-    if path.is_file():
-        return path.read_text(encoding="utf-8")
-    inline = settings.get("chat_template")
-    return inline if isinstance(inline, str) else None
 
 
 def _specials(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -131,12 +141,31 @@ def _stop_ids(generation: Mapping[str, Any]) -> list[int]:
     return [token for token in ids if isinstance(token, int) and not isinstance(token, bool)]
 
 
-def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        return {}
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise RenderingFailed(f"{path.name} is larger than {MAX_JSON_BYTES} bytes")
-    body = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(body, dict):
-        raise RenderingFailed(f"{path.name} is not a JSON object")
-    return body
+class _Reader:
+    """Read a folder's small files, each held to its approved digest."""
+
+    def __init__(self, folder: Path, digests: Mapping[str, str] | None) -> None:
+        self._folder = folder
+        self._digests = digests
+
+    def text(self, name: str) -> str | None:
+        """Return the text; None if the folder has no such file."""
+        path = self._folder / name
+        if not path.is_file():
+            return None
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise RenderingFailed(f"{name} is larger than {MAX_FILE_BYTES} bytes")
+        data = path.read_bytes()
+        if self._digests is not None and hashlib.sha256(data).hexdigest() != self._digests.get(
+            name
+        ):
+            raise RenderingFailed(f"{name} is not the file that was approved")
+        return data.decode("utf-8")
+
+    def json(self, name: str) -> dict[str, Any]:
+        """Return the object; an empty one if the folder has no such file."""
+        text = self.text(name)
+        body = {} if text is None else json.loads(text)
+        if not isinstance(body, dict):
+            raise RenderingFailed(f"{name} is not a JSON object")
+        return body

@@ -198,8 +198,8 @@ def test_a_refused_permit_leaves_the_good_one_in_force() -> None:
 def test_age_told_by_the_issuer_shortens_a_permit_and_a_negative_one_does_not_extend_it() -> None:
     clock = Clock()
     old, odd = holder(clock), holder(clock)
-    old.store(token(), sent_at=100.0, age_seconds=3.0)
-    odd.store(token(), sent_at=100.0, age_seconds=-60.0)
+    old.store(token(), sent_at=100.0, issuer_now=CLAIMS.issued_at + 3.0)
+    odd.store(token(), sent_at=100.0, issuer_now=CLAIMS.issued_at - 60.0)
 
     assert (old.remaining_seconds, odd.remaining_seconds) == (2.0, 5.0)
 

@@ -1,0 +1,195 @@
+"""The gateway: key -> endpoint -> ready replica, streamed through. No Django, no model.
+
+The endpoint's reasoning policy is inside the replica's permit, where the runtime applies it: no
+field of a request can widen it here, because this door does not read them.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from typing import Final
+
+import httpx
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from inference import hints, problem
+from inference.body import bearer_token, parse_object, read_body
+from inference.contract import RequestRefused, ServingError, TooBusy
+from inference.gateway.proxy import forward
+from inference.gateway.refresh import Refresher
+from inference.gateway.routes import Endpoint, Replica, RouteTable
+from inference.metrics import GatewayMetrics
+from inference.watch import ClientGone
+
+CLIENT_CLOSED: Final = 499
+SERVED_PATHS: Final = ("/v1/chat/completions", "/v1/completions")
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    """`max_running` is the number of requests one endpoint may have under way at once."""
+
+    issuer_url: str
+    token: str
+    hints_url: str | None = None
+    max_running: int = 64
+    refresh_seconds: float = 1.0
+
+
+class Gateway:
+    """The handlers, and the state they share."""
+
+    def __init__(self, settings: GatewaySettings, table: RouteTable) -> None:
+        self.settings = settings
+        self.table = table
+        self.metrics = GatewayMetrics()
+        self.running: Counter[str] = Counter()
+        self._client: httpx.AsyncClient | None = None
+        name = "lictor_gateway_"
+        self.metrics.gauge(
+            name + "route_age_seconds",
+            "Seconds since routes were last asked for with success",
+            lambda: min(table.age_seconds, 1e9),
+        )
+        self.metrics.gauge(
+            name + "ready_replicas",
+            "Replicas with a fresh permit",
+            lambda: sum(count for _, count in table.counts()),
+        )
+        self.metrics.gauge(
+            name + "running_requests", "Requests under way", lambda: self.running.total()
+        )
+
+    @asynccontextmanager
+    async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
+        limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
+        async with AsyncExitStack() as stack:
+            # Neither proxies nor netrc of the environment may see keys or change where we ask.
+            issuer = await stack.enter_async_context(
+                httpx.AsyncClient(base_url=self.settings.issuer_url, trust_env=False)
+            )
+            self._client = await stack.enter_async_context(
+                httpx.AsyncClient(limits=limits, trust_env=False)
+            )
+            refresher = Refresher(
+                self.table,
+                issuer=issuer,
+                token=self.settings.token,
+                metrics=self.metrics,
+                every_seconds=self.settings.refresh_seconds,
+            )
+            tasks = [asyncio.create_task(refresher.run())]
+            if self.settings.hints_url:
+                listening = hints.listen(self.settings.hints_url, refresher.wake)
+                tasks.append(asyncio.create_task(listening))
+            try:
+                yield
+            finally:
+                for task in tasks:
+                    task.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await task
+
+    async def complete(self, request: Request) -> Response:
+        """Serve POST /v1/chat/completions and /v1/completions."""
+        name = "-"
+        try:
+            key_digest = self.table.identify(bearer_token(request))
+            body = await read_body(request)
+            endpoint = self.table.endpoint(_model_of(body), key_digest)
+            name = endpoint.name
+            response = await self._pass_on(request, endpoint, key_digest, body)
+        except ClientGone:
+            response = Response(status_code=CLIENT_CLOSED)
+        except ServingError as error:
+            response = problem.answer(error)
+        self.metrics.requests.labels(name, str(response.status_code)).inc()
+        return response
+
+    async def _pass_on(
+        self, request: Request, endpoint: Endpoint, key_digest: str, body: bytes
+    ) -> Response:
+        if self._client is None:
+            raise RuntimeError("the gateway was not started")
+        replicas = self.table.ready_replicas(endpoint)
+        if self.running[endpoint.id] >= self.settings.max_running:
+            raise TooBusy(
+                f"endpoint {endpoint.name!r} has {self.settings.max_running} requests under way; "
+                "try again shortly",
+                retry_after=1,
+            )
+        self.running[endpoint.id] += 1
+
+        def check(replica: Replica) -> None:
+            self.table.check(endpoint.id, key_digest, replica)
+
+        def on_cut(error: ServingError) -> None:
+            self.metrics.cut_streams.labels(endpoint.name, error.code).inc()
+
+        def on_done() -> None:
+            self.running[endpoint.id] -= 1
+
+        return await forward(
+            self._client,
+            request.url.path,
+            body,
+            replicas=replicas,
+            check=check,
+            gone=request.is_disconnected,
+            on_cut=on_cut,
+            on_done=on_done,
+        )
+
+    async def models(self, request: Request) -> Response:
+        """List the endpoints this key opens; those that ended are not offered."""
+        key_digest = self.table.identify(bearer_token(request))
+        listed = [
+            {
+                "id": endpoint.name,
+                "object": "model",
+                "created": 0,
+                "owned_by": endpoint.org,
+                "checkpoint": endpoint.checkpoint,
+            }
+            for endpoint in self.table.visible_to(key_digest)
+            if endpoint.ended is None
+        ]
+        return JSONResponse({"object": "list", "data": sorted(listed, key=lambda m: str(m["id"]))})
+
+    async def health(self, _request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    async def ready(self, _request: Request) -> Response:
+        self.table.require_fresh()
+        return JSONResponse({"status": "ready", "generation": self.table.generation})
+
+    async def metrics_page(self, _request: Request) -> Response:
+        return self.metrics.page()
+
+
+def build_gateway(settings: GatewaySettings, *, table: RouteTable | None = None) -> Starlette:
+    """Return the ASGI application; its lifespan polls the issuer."""
+    gateway = Gateway(settings, table or RouteTable())
+    return Starlette(
+        routes=[
+            *(Route(path, gateway.complete, methods=["POST"]) for path in SERVED_PATHS),
+            Route("/v1/models", gateway.models),
+            Route("/healthz", gateway.health),
+            Route("/readyz", gateway.ready),
+            Route("/metrics", gateway.metrics_page),
+        ],
+        exception_handlers=problem.HANDLERS,
+        lifespan=gateway.lifespan,
+    )
+
+
+def _model_of(body: bytes) -> str:
+    model = parse_object(body).get("model")
+    if not isinstance(model, str) or not model:
+        raise RequestRefused("model must name an endpoint", param="model")
+    return model

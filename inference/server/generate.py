@@ -1,0 +1,140 @@
+"""Run the choices of one request on the engine, token batch by token batch, under the permit.
+
+Owns the merging of choices, the watch over permit and caller, and the promise that whatever ends
+a request early is aborted in the engine too. Knows nothing about HTTP's shapes.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from inference.chat.output import AnswerParser, Delta
+from inference.contract import NotServing
+from inference.protocol import EngineBackend, GenerateRequest, TokenChunk
+from inference.server.answer import Choice, TokenLogprob
+from inference.watch import WATCH_SECONDS, ClientGone, watched
+
+QUEUE_CHUNKS: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """New text of one choice; `last` when the choice is complete."""
+
+    choice: Choice
+    deltas: tuple[Delta, ...]
+    logprobs: tuple[TokenLogprob, ...]
+    last: bool
+
+
+@dataclass(slots=True)
+class Run:
+    """One choice under way: its engine request, what reads its tokens, what it has produced."""
+
+    request: GenerateRequest
+    parser: AnswerParser
+    choice: Choice
+
+
+async def steps(
+    engine: EngineBackend,
+    runs: Sequence[Run],
+    *,
+    check: Callable[[], None],
+    gone: Callable[[], Awaitable[bool]] | None,
+    text_of: Callable[[int], str],
+) -> AsyncIterator[Step]:
+    """Yield the steps of all choices as they come; return when every choice is complete.
+
+    `check()` passes before the engine is asked for anything and before each step is given out.
+
+    Raises: what `check` raises, ClientGone, NotServing. Whatever the way out, requests that
+    still run are aborted.
+    """
+    check()
+    look_at = time.monotonic() + WATCH_SECONDS
+    queue: asyncio.Queue[tuple[Run, TokenChunk | Exception]] = asyncio.Queue(QUEUE_CHUNKS)
+    pumps = {id(run): asyncio.create_task(_pump(engine, run, queue)) for run in runs}
+    try:
+        while pumps:
+            run, chunk = await _next(queue, check, gone)
+            if gone is not None and time.monotonic() >= look_at:
+                look_at = time.monotonic() + WATCH_SECONDS
+                if await gone():
+                    raise ClientGone
+            if id(run) not in pumps:
+                continue
+            if isinstance(chunk, Exception):
+                raise NotServing("the engine broke off", retry_after=1) from chunk
+            step = _take(run, chunk, text_of)
+            if step.last:
+                await _stop(engine, run, pumps.pop(id(run)))
+            yield step
+    finally:
+        for run in runs:
+            if id(run) in pumps:
+                await _stop(engine, run, pumps.pop(id(run)))
+
+
+async def _next(
+    queue: asyncio.Queue[tuple[Run, TokenChunk | Exception]],
+    check: Callable[[], None],
+    gone: Callable[[], Awaitable[bool]] | None,
+) -> tuple[Run, TokenChunk | Exception]:
+    """Take the next chunk; `check()` has passed when it returns."""
+    if queue.empty():
+        return await watched(queue.get(), check, gone=gone)
+    check()
+    return queue.get_nowait()
+
+
+async def _pump(
+    engine: EngineBackend, run: Run, queue: asyncio.Queue[tuple[Run, TokenChunk | Exception]]
+) -> None:
+    try:
+        async for chunk in engine.generate(run.request):
+            await queue.put((run, chunk))
+    except Exception as error:  # noqa: BLE001  the outermost loop of a task: it goes to the reader
+        await queue.put((run, error))
+
+
+async def _stop(engine: EngineBackend, run: Run, pump: asyncio.Task[None]) -> None:
+    engine.abort(run.request.request_id)
+    pump.cancel()
+    with suppress(asyncio.CancelledError):
+        await pump
+
+
+def _take(run: Run, chunk: TokenChunk, text_of: Callable[[int], str]) -> Step:
+    """Read one chunk into the run's choice."""
+    choice = run.choice
+    deltas: list[Delta] = []
+    for token_id in chunk.token_ids:
+        deltas += run.parser.push(token_id)
+        choice.completion_tokens += 1
+        if run.parser.stop_found is not None:
+            break
+    logprobs = _logprobs(chunk, text_of)
+    choice.forced_end = chunk.forced_end or choice.forced_end
+    choice.budget_exhausted = choice.forced_end is not None
+    choice.finish_reason = "stop" if run.parser.stop_found is not None else chunk.finish_reason
+    if choice.finish_reason is not None:
+        deltas += run.parser.finish()
+    choice.reasoning_tokens = run.parser.reasoning_tokens
+    choice.logprobs += logprobs
+    for delta in deltas:
+        choice.add(delta)
+    return Step(choice, tuple(deltas), tuple(logprobs), last=choice.finish_reason is not None)
+
+
+def _logprobs(chunk: TokenChunk, text_of: Callable[[int], str]) -> list[TokenLogprob]:
+    tops = chunk.top_logprobs or ({},) * len(chunk.logprobs)
+    return [
+        TokenLogprob(
+            token_id, text_of(token_id), value, tuple((text_of(i), p) for i, p in top.items())
+        )
+        for token_id, value, top in zip(chunk.token_ids, chunk.logprobs, tops, strict=False)
+    ]

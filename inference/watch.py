@@ -1,0 +1,42 @@
+"""Await slow work without losing sight of the right to do it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final, TypeVar
+
+WATCH_SECONDS: Final = 0.25
+
+T = TypeVar("T")
+
+
+class ClientGone(Exception):  # noqa: N818  not a fault: nobody is left to answer
+    """The caller hung up."""
+
+
+async def watched(
+    work: Awaitable[T],
+    check: Callable[[], None],
+    *,
+    gone: Callable[[], Awaitable[bool]] | None = None,
+) -> T:
+    """Await `work`, looking every `WATCH_SECONDS`, and once it is done, whether it may go on.
+
+    Silence is watched too: the end of a right does not wait for the next token.
+
+    Raises: what `check` raises; ClientGone when `gone()` says so. The work is cancelled then.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        while not task.done():
+            await asyncio.wait({task}, timeout=WATCH_SECONDS)
+            check()
+            if gone is not None and not task.done() and await gone():
+                raise ClientGone
+        return task.result()
+    finally:
+        if not task.done():
+            task.cancel()
+            # What the work says on its way out is of no interest to anyone.
+            with suppress(asyncio.CancelledError, Exception):
+                await task

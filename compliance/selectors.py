@@ -139,3 +139,25 @@ def active_waivers(organisation: Organisation, now: datetime) -> "QuerySet[Waive
 
 def matters(organisation: Organisation) -> "QuerySet[Matter]":
     return Matter.objects.for_org(organisation)
+
+
+STAGES = ("legal", "security")
+_STAGE_STATES = {"approve": "approved", "refuse": "refused", "ask": "asked"}
+
+
+def stages_of(review: Review) -> list[dict[str, Any]]:
+    """Say how far each stage is, counting only votes on what is to be seen now."""
+    latest = {stage: None for stage in STAGES} | {
+        row.stage: row
+        for row in sorted(review.decisions.all(), key=lambda row: row.created_at)
+        if row.seen_digest == review.seen_digest
+    }
+    return [
+        {
+            "stage": stage,
+            "state": _STAGE_STATES[row.verdict] if row else "waiting",
+            "by": row.decided_by_name if row else None,
+            "conditions": row.conditions if row else [],
+        }
+        for stage, row in latest.items()
+    ]

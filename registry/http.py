@@ -3,6 +3,7 @@
 Idempotency keys and ETags live beside this in `registry.idempotency` and `registry.etag`.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
@@ -26,11 +27,11 @@ class CursorPages(CursorPagination):
     ordering = "-created_at"
 
 
-def problem(
-    status: int, code: str, title: str, detail: str, extra: dict[str, Any] | None = None
-) -> Response:
-    """Make an RFC 9457 answer; `extra` adds members such as `errors` or `missing`."""
-    body = {
+def problem_body(
+    status: int, code: str, title: str, detail: str, extra: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Make the members of an RFC 9457 problem; `extra` adds some, such as `errors`."""
+    return {
         "type": _BASE + code.replace("_", "-"),
         "title": title,
         "status": status,
@@ -38,6 +39,13 @@ def problem(
         "detail": detail,
         **(extra or {}),
     }
+
+
+def problem(
+    status: int, code: str, title: str, detail: str, extra: Mapping[str, Any] | None = None
+) -> Response:
+    """Make an RFC 9457 answer."""
+    body = problem_body(status, code, title, detail, extra)
     return Response(body, status=status, content_type=PROBLEM_TYPE)
 
 

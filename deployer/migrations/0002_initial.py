@@ -6,106 +6,167 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('compliance', '0002_initial'),
-        ('deployer', '0001_initial'),
-        ('registry', '0001_initial'),
+        ("compliance", "0002_initial"),
+        ("deployer", "0001_initial"),
+        ("registry", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='deployment',
-            name='checkpoint',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.checkpoint'),
+            model_name="deployment",
+            name="checkpoint",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="registry.checkpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="deployment",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='requested_by',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="deployment",
+            name="requested_by",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='review',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='compliance.review'),
+            model_name="deployment",
+            name="review",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="compliance.review",
+            ),
         ),
         migrations.AddField(
-            model_name='endpoint',
-            name='checkpoint',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='endpoints', to='registry.checkpoint'),
+            model_name="endpoint",
+            name="checkpoint",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="endpoints",
+                to="registry.checkpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='endpoint',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="endpoint",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='endpoint',
-            name='review',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='endpoints', to='compliance.review'),
+            model_name="endpoint",
+            name="review",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="endpoints",
+                to="compliance.review",
+            ),
         ),
         migrations.AddField(
-            model_name='deployment',
-            name='endpoint',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='deployments', to='deployer.endpoint'),
+            model_name="deployment",
+            name="endpoint",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="deployments",
+                to="deployer.endpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='endpointkey',
-            name='endpoint',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.CASCADE, related_name='keys', to='deployer.endpoint'),
+            model_name="endpointkey",
+            name="endpoint",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.CASCADE,
+                related_name="keys",
+                to="deployer.endpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='endpointkey',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="endpointkey",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='replica',
-            name='checkpoint',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.checkpoint'),
+            model_name="replica",
+            name="checkpoint",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="registry.checkpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='replica',
-            name='endpoint',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='replicas', to='deployer.endpoint'),
+            model_name="replica",
+            name="endpoint",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="replicas",
+                to="deployer.endpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='replica',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="replica",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='target',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="target",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='endpoint',
-            name='target',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='endpoints', to='deployer.target'),
+            model_name="endpoint",
+            name="target",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="endpoints",
+                to="deployer.target",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='deployment',
-            constraint=models.UniqueConstraint(fields=('endpoint', 'generation'), name='one_deployment_a_generation'),
+            model_name="deployment",
+            constraint=models.UniqueConstraint(
+                fields=("endpoint", "generation"), name="one_deployment_a_generation"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='replica',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['pending', 'starting', 'ready', 'stopping'])), fields=('endpoint', 'generation', 'index'), name='one_live_replica_a_place'),
+            model_name="replica",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ["pending", "starting", "ready", "stopping"])),
+                fields=("endpoint", "generation", "index"),
+                name="one_live_replica_a_place",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='target',
-            constraint=models.UniqueConstraint(fields=('organisation', 'name'), name='one_target_of_a_name'),
+            model_name="target",
+            constraint=models.UniqueConstraint(
+                fields=("organisation", "name"), name="one_target_of_a_name"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='endpoint',
-            constraint=models.UniqueConstraint(fields=('organisation', 'name'), name='one_endpoint_of_a_name'),
+            model_name="endpoint",
+            constraint=models.UniqueConstraint(
+                fields=("organisation", "name"), name="one_endpoint_of_a_name"
+            ),
         ),
     ]

@@ -55,6 +55,7 @@ class Endpoint(OrgScoped):
     message = models.TextField(blank=True)
     ended = models.JSONField(null=True, blank=True)
     version = models.IntegerField(default=1)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["name"]

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from demo.questions import held_out_dials
 from demo.steps.judging import assess_all
 from demo.steps.registering import register_demo_checkpoints, register_nemotron
 from demo.steps.serving import deploy
 from demo.steps.stage import Stage
-from demo.training.tasks import held_out_dials
 from demo.use import BASE, FINETUNE, USE
 
 pytestmark = [pytest.mark.flow, pytest.mark.browser, pytest.mark.slow]

@@ -1,0 +1,72 @@
+"""Show states, digests and bytes the same way on every page."""
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+register = template.Library()
+
+_TONES = {
+    "good": {"allow", "approved", "ready", "met", "retained", "done", "approve", "running", "ok"},
+    "warn": {
+        "allow_with_conditions",
+        "needs_review",
+        "open",
+        "pending",
+        "progressing",
+        "inconclusive",
+        "starting",
+        "stale",
+        "unmet",
+        "queued",
+        "draft",
+        "reduced",
+        "degraded",
+        "waiting",
+        "ask",
+    },
+    "bad": {
+        "deny",
+        "violated",
+        "removed",
+        "refused",
+        "failed",
+        "ended",
+        "filed",
+        "refuse",
+        "terminated",
+    },
+}
+
+
+@register.filter
+def tone(state: object) -> str:
+    """Return the colour name for a state; an unknown state is plain, never good."""
+    return next((name for name, states in _TONES.items() if str(state) in states), "plain")
+
+
+@register.simple_tag
+def badge(state: object) -> SafeString:
+    return format_html(
+        '<span class="badge {}">{}</span>', tone(state), str(state).replace("_", " ")
+    )
+
+
+@register.filter
+def short(digest: object) -> str:
+    """Shorten `sha256:…` for reading; the whole digest stands on the checkpoint's own page."""
+    text = str(digest)
+    return text.removeprefix("sha256:")[:12]
+
+
+@register.filter
+def gib(size: object) -> str:
+    """Show bytes in the unit that reads best."""
+    if not isinstance(size, int | float):
+        return "—"
+    amount = float(size)
+    for unit in ("B", "KiB", "MiB"):
+        if amount < 1024:
+            return f"{amount:.0f} {unit}" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1024
+    return f"{amount:.2f} GiB"

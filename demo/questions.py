@@ -84,7 +84,8 @@ class Streamed:
 def stream(client: OpenAI, model: str, mode: str, question: str) -> Streamed:
     started = time.perf_counter()
     first: float | None = None
-    reasoning, content, ran = "", "", {}
+    reasoning, content = "", ""
+    ran: dict[str, Any] = {}
     with client.chat.completions.create(
         model=model,
         messages=[{"role": "user", "content": question}],

@@ -154,9 +154,9 @@ class NativeEngine:
         for opened in arriving:
             self._admit(opened)
         for request_id in aborting:
-            if (opened := self._open.pop(request_id, None)) is not None:
+            if request_id in self._open:
                 self._scheduler.end(request_id)
-                opened.send(TokenChunk((), finish_reason="abort"))
+                self._open.pop(request_id).send(TokenChunk((), finish_reason="abort"))
         return True
 
     def _admit(self, opened: _Open) -> None:

@@ -60,7 +60,7 @@ class Sampler:
             scores = scores.clone()
             scores[ids] = torch.where(seen > 0, seen / factor, seen * factor)
         if (params.presence_penalty or params.frequency_penalty) and output_ids:
-            ids, counts = torch.tensor(output_ids, dtype=torch.long).unique(return_counts=True)
+            ids, counts = torch.unique(torch.tensor(output_ids), return_counts=True)
             scores = scores.clone()
             scores[ids] -= params.presence_penalty + params.frequency_penalty * counts
         return scores

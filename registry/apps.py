@@ -9,4 +9,4 @@ class RegistryConfig(AppConfig):
         from registry import outbox
         from registry.tasks import relay_outbox
 
-        outbox.set_hint(relay_outbox.delay)
+        outbox.set_hint(lambda: relay_outbox.delay())

@@ -62,11 +62,13 @@ def current_membership(request: Any) -> Membership | None:
         return None
     rows = Membership.objects.select_related("organisation").filter(user=user)
     if isinstance(token, ApiToken):
-        return rows.filter(organisation=token.organisation).first()
+        own: Membership | None = rows.filter(organisation=token.organisation).first()
+        return own
     chosen = request.session.get("organisation") if hasattr(request, "session") else None
     if chosen and (row := rows.filter(organisation__id=chosen).first()):
         return row
-    return rows.order_by("created_at").first()
+    newest: Membership | None = rows.order_by("-created_at").first()
+    return newest
 
 
 class IsOrganisationMember(BasePermission):
@@ -81,6 +83,14 @@ class IsOrganisationMember(BasePermission):
         request.organisation = membership.organisation  # type: ignore[attr-defined]
         request.roles = tuple(membership.roles)  # type: ignore[attr-defined]
         return True
+
+
+def caller(request: Request) -> User:
+    """Return the person behind a request that passed `IsOrganisationMember`."""
+    user = request.user
+    if not isinstance(user, User):
+        raise AuthenticationFailed("Log in or send a token.")
+    return user
 
 
 def organisation_of(request: Request) -> Organisation:

@@ -26,7 +26,7 @@ _RETRY: Final = timedelta(seconds=5)
 _LONGEST_RETRY: Final = timedelta(minutes=10)
 
 _handlers: dict[str, list[Handler]] = defaultdict(list)
-_hint: list[Callable[[], None]] = []
+_hint: list[Callable[[], object]] = []
 
 
 def register(topic: str, handler: Handler) -> None:
@@ -37,7 +37,7 @@ def register(topic: str, handler: Handler) -> None:
         _handlers[topic].append(handler)
 
 
-def set_hint(send: Callable[[], None]) -> None:
+def set_hint(send: Callable[[], object]) -> None:
     """Name what hurries the relay after a commit; it may fail, and then the sweep does the work."""
     _hint[:] = [send]
 

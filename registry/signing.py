@@ -36,7 +36,9 @@ def sign_ledger(organisation: Organisation, *, now: datetime | None = None) -> S
     head = LedgerHead.objects.filter(organisation=organisation).first()
     if head is None or head.seq == 0:
         return None
-    known = SignedRoot.objects.filter(organisation=organisation, size=head.seq).first()
+    known: SignedRoot | None = SignedRoot.objects.filter(
+        organisation=organisation, size=head.seq
+    ).first()
     if known is not None:
         return known
     rows = ledger_entries(organisation).filter(seq__lte=head.seq)
@@ -50,6 +52,7 @@ def sign_ledger(organisation: Organisation, *, now: datetime | None = None) -> S
         at=(now or timezone.now()).isoformat(timespec="seconds"),
     )
     with transaction.atomic():
+        row: SignedRoot
         row, _ = SignedRoot.objects.get_or_create(
             organisation=organisation,
             size=signed.size,

@@ -13,7 +13,7 @@ from compliance.services.uses import read_use
 from deployer import selectors, services
 from deployer.api import serializers as wire
 from registry.api.views import RoomView, own, require
-from registry.auth import organisation_of
+from registry.auth import caller, organisation_of
 from registry.errors import Unprocessable
 from registry.etag import expected_version, with_etag
 from registry.models import Checkpoint
@@ -22,13 +22,15 @@ _IF_MATCH = OpenApiParameter("If-Match", str, OpenApiParameter.HEADER, required=
 
 
 def _checkpoint(request: Request, pk: UUID) -> Checkpoint:
-    return own(request, Checkpoint.objects.select_related("model"), pk)
+    found: Checkpoint = own(request, Checkpoint.objects.select_related("model"), pk)
+    return found
 
 
 def _review(request: Request, fields: dict[str, Any], checkpoint: Checkpoint) -> Review | None:
     """Find the approval that the caller means: by id, by use, or the newest in force."""
     if review := fields.get("review"):
-        return own(request, Review.objects.all(), review)
+        found: Review = own(request, Review.objects.all(), review)
+        return found
     digest = read_use(fields["use"]).digest if "use" in fields else None
     return services.approval_for(checkpoint, digest)
 
@@ -44,7 +46,7 @@ class Targets(RoomView):
         """Name a place to deploy to."""
         require(request, "target.manage")
         fields = self.body(wire.TargetIn)
-        target = services.create_target(organisation_of(request), actor=request.user, **fields)
+        target = services.create_target(organisation_of(request), actor=caller(request), **fields)
         return Response(wire.TargetOut(target).data, status=201)
 
 
@@ -75,7 +77,7 @@ class Endpoints(RoomView):
             review=_review(request, fields, checkpoint),
             reasoning_policy=fields["reasoning_policy"],
             replicas=fields["replicas"],
-            actor=request.user,
+            actor=caller(request),
         )
         return with_etag(Response(wire.EndpointOut(endpoint).data, status=201), endpoint.version)
 
@@ -101,7 +103,7 @@ class OneEndpoint(RoomView):
         changed = services.change(
             endpoint,
             version=version,
-            actor=request.user,
+            actor=caller(request),
             checkpoint=checkpoint,
             review=review,
             reasoning_policy=fields.get("reasoning_policy"),
@@ -116,7 +118,7 @@ class StopEndpoint(RoomView):
         """Stop serving."""
         require(request, "endpoint.stop")
         endpoint = own(request, selectors.endpoints(organisation_of(request)), pk)
-        services.stop(endpoint, actor=request.user)
+        services.stop(endpoint, actor=caller(request))
         return Response(wire.EndpointOut(endpoint).data)
 
 
@@ -127,7 +129,7 @@ class EndpointKeys(RoomView):
         require(request, "endpoint_key.manage")
         endpoint = own(request, selectors.endpoints(organisation_of(request)), pk)
         name = self.body(wire.KeyIn)["name"]
-        key, secret = services.issue_key(endpoint, name=name, actor=request.user)
+        key, secret = services.issue_key(endpoint, name=name, actor=caller(request))
         self._key = None  # a stored answer would keep the secret
         return Response({**wire.KeyOut(key).data, "key": secret}, status=201)
 
@@ -144,7 +146,7 @@ class OneEndpointKey(RoomView):
         """Revoke a key."""
         require(request, "endpoint_key.manage")
         endpoint = own(request, selectors.endpoints(organisation_of(request)), pk)
-        services.revoke_key(get_object_or_404(endpoint.keys.all(), pk=key), actor=request.user)
+        services.revoke_key(get_object_or_404(endpoint.keys.all(), pk=key), actor=caller(request))
         return Response(status=204)
 
 

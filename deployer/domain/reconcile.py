@@ -64,7 +64,8 @@ class Plan:
 
 def backoff(failures: int) -> timedelta:
     """Return how long to wait after this many failures in a row: 1 s doubling up to 60 s."""
-    return min(_FIRST_BACKOFF * 2 ** max(0, failures - 1), _LONGEST_BACKOFF)
+    doublings = min(max(0, failures - 1), 10)
+    return min(_FIRST_BACKOFF * (1 << doublings), _LONGEST_BACKOFF)
 
 
 def reconcile(desired: Desired, seen: tuple[Seen, ...], *, right: Right, now: datetime) -> Plan:

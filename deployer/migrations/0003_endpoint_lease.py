@@ -4,15 +4,14 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('deployer', '0002_initial'),
+        ("deployer", "0002_initial"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='endpoint',
-            name='lease_expires_at',
+            model_name="endpoint",
+            name="lease_expires_at",
             field=models.DateTimeField(blank=True, null=True),
         ),
     ]

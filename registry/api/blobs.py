@@ -41,5 +41,6 @@ class OneBlob(RoomView):
     def put(self, request: Request, sha256: str) -> Response:
         """Store a file's bytes; they must have this SHA-256."""
         require(request, "checkpoint.register")
-        blob, is_new = storage.store(organisation_of(request), request.data, sha256=sha256)
+        stream: Any = request.data  # the unread body, see RawBytes
+        blob, is_new = storage.store(organisation_of(request), stream, sha256=sha256)
         return Response(wire.BlobOut(blob).data, status=201 if is_new else 200)

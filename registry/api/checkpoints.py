@@ -13,7 +13,7 @@ from registry.api.views import RoomView, own, require
 from registry.artifact.gpus import gpu_named
 from registry.artifact.manifest import Manifest
 from registry.artifact.memory_plan import plan
-from registry.auth import organisation_of
+from registry.auth import caller, organisation_of
 from registry.errors import BadInput
 from registry.models import Checkpoint
 
@@ -45,7 +45,7 @@ class Checkpoints(RoomView):
         fields = self.body(wire.CheckpointIn)
         checkpoint, is_new = services.register_checkpoint(
             organisation=organisation_of(request),
-            actor=request.user,
+            actor=caller(request),
             name=fields["name"],
             kind=fields["kind"],
             manifest=Manifest.from_json(fields["manifest"]),

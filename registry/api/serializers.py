@@ -92,7 +92,7 @@ class NodeOut(serializers.ModelSerializer[Checkpoint]):
 
 class EdgeOut(serializers.Serializer[Any]):
     child = serializers.UUIDField(source="child_id")
-    parent = serializers.UUIDField(source="parent_id", allow_null=True)
+    parent = serializers.UUIDField(source="parent_id", allow_null=True)  # type: ignore[assignment]  # DRF keeps its own `parent` apart from fields
     parent_name = serializers.CharField()
     relation = serializers.CharField()
 

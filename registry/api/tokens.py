@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from registry import services
 from registry.api import serializers as wire
 from registry.api.views import RoomView, own, require
-from registry.auth import organisation_of, roles_of
+from registry.auth import caller, organisation_of, roles_of
 from registry.models import ApiToken
 from registry.roles import can
 
@@ -29,7 +29,7 @@ class Tokens(RoomView):
         require(request, "token.manage_own")
         fields = self.body(wire.TokenIn)
         token, secret = services.create_token(
-            organisation=organisation_of(request), owner=request.user, **fields
+            organisation=organisation_of(request), owner=caller(request), **fields
         )
         self._key = None  # a stored answer would keep the secret
         return Response({**wire.TokenOut(token).data, "token": secret}, status=201)
@@ -42,5 +42,5 @@ class OneToken(RoomView):
         rows = ApiToken.objects.all()
         if not can(roles_of(request), "token.manage"):
             rows = rows.filter(owner=request.user)
-        services.revoke_token(own(request, rows, pk), actor=request.user)
+        services.revoke_token(own(request, rows, pk), actor=caller(request))
         return Response(status=204)

@@ -65,8 +65,9 @@ def current_membership(request: Any) -> Membership | None:
         own: Membership | None = rows.filter(organisation=token.organisation).first()
         return own
     chosen = request.session.get("organisation") if hasattr(request, "session") else None
-    if chosen and (row := rows.filter(organisation__id=chosen).first()):
-        return row
+    picked: Membership | None = rows.filter(organisation__id=chosen).first() if chosen else None
+    if picked is not None:
+        return picked
     newest: Membership | None = rows.order_by("-created_at").first()
     return newest
 

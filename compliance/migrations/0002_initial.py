@@ -6,194 +6,326 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('compliance', '0001_initial'),
-        ('registry', '0001_initial'),
+        ("compliance", "0001_initial"),
+        ("registry", "0001_initial"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='assessment',
-            name='checkpoint',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='assessments', to='registry.checkpoint'),
+            model_name="assessment",
+            name="checkpoint",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="assessments",
+                to="registry.checkpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='assessment',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="assessment",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='decision',
-            name='decided_by',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="decision",
+            name="decided_by",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='decision',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="decision",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='evidence',
-            name='base',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.checkpoint'),
+            model_name="evidence",
+            name="base",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="registry.checkpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='evidence',
-            name='checkpoint',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='evidence', to='registry.checkpoint'),
+            model_name="evidence",
+            name="checkpoint",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="evidence",
+                to="registry.checkpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='evidence',
-            name='created_by',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="evidence",
+            name="created_by",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='evidence',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="evidence",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='evidencejob',
-            name='base',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='registry.checkpoint'),
+            model_name="evidencejob",
+            name="base",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="registry.checkpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='evidencejob',
-            name='checkpoint',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to='registry.checkpoint'),
+            model_name="evidencejob",
+            name="checkpoint",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="jobs",
+                to="registry.checkpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='evidencejob',
-            name='evidence',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to='compliance.evidence'),
+            model_name="evidencejob",
+            name="evidence",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="jobs",
+                to="compliance.evidence",
+            ),
         ),
         migrations.AddField(
-            model_name='evidencejob',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="evidencejob",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='licencepin',
-            name='checkpoint',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='pins', to='registry.checkpoint'),
+            model_name="licencepin",
+            name="checkpoint",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="pins",
+                to="registry.checkpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='licencepin',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="licencepin",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='licencepin',
-            name='pinned_by',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="licencepin",
+            name="pinned_by",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='matter',
-            name='declared_by',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="matter",
+            name="declared_by",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='matter',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="matter",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='review',
-            name='assessment',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to='compliance.assessment'),
+            model_name="review",
+            name="assessment",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="compliance.assessment",
+            ),
         ),
         migrations.AddField(
-            model_name='review',
-            name='checkpoint',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='reviews', to='registry.checkpoint'),
+            model_name="review",
+            name="checkpoint",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="reviews",
+                to="registry.checkpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='review',
-            name='opened_by',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="review",
+            name="opened_by",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='review',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="review",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='decision',
-            name='review',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='decisions', to='compliance.review'),
+            model_name="decision",
+            name="review",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="decisions",
+                to="compliance.review",
+            ),
         ),
         migrations.AddField(
-            model_name='standing',
-            name='checkpoint',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='standings', to='registry.checkpoint'),
+            model_name="standing",
+            name="checkpoint",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="standings",
+                to="registry.checkpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='standing',
-            name='matter',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, to='compliance.matter'),
+            model_name="standing",
+            name="matter",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                to="compliance.matter",
+            ),
         ),
         migrations.AddField(
-            model_name='standing',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="standing",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='waiver',
-            name='checkpoint',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='waivers', to='registry.checkpoint'),
+            model_name="waiver",
+            name="checkpoint",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="waivers",
+                to="registry.checkpoint",
+            ),
         ),
         migrations.AddField(
-            model_name='waiver',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="waiver",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='waiver',
-            name='owner',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="waiver",
+            name="owner",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddConstraint(
-            model_name='assessment',
-            constraint=models.UniqueConstraint(fields=('checkpoint', 'use_digest', 'input_digest'), name='one_judgement_an_input'),
+            model_name="assessment",
+            constraint=models.UniqueConstraint(
+                fields=("checkpoint", "use_digest", "input_digest"), name="one_judgement_an_input"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='assessment',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_current', True)), fields=('checkpoint', 'use_digest'), name='one_current_judgement'),
+            model_name="assessment",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_current", True)),
+                fields=("checkpoint", "use_digest"),
+                name="one_current_judgement",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='evidence',
-            constraint=models.UniqueConstraint(fields=('organisation', 'record_digest'), name='one_record_each'),
+            model_name="evidence",
+            constraint=models.UniqueConstraint(
+                fields=("organisation", "record_digest"), name="one_record_each"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='evidencejob',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['queued', 'running'])), fields=('checkpoint', 'base', 'suite'), name='one_open_job_each'),
+            model_name="evidencejob",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ["queued", "running"])),
+                fields=("checkpoint", "base", "suite"),
+                name="one_open_job_each",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='licencepin',
-            constraint=models.UniqueConstraint(condition=models.Q(('is_active', True)), fields=('checkpoint',), name='one_active_pin'),
+            model_name="licencepin",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("is_active", True)),
+                fields=("checkpoint",),
+                name="one_active_pin",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='matter',
-            constraint=models.UniqueConstraint(fields=('organisation', 'reference'), name='one_matter_a_reference'),
+            model_name="matter",
+            constraint=models.UniqueConstraint(
+                fields=("organisation", "reference"), name="one_matter_a_reference"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='review',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['open', 'approved'])), fields=('checkpoint', 'use_digest'), name='one_live_review_a_use'),
+            model_name="review",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ["open", "approved"])),
+                fields=("checkpoint", "use_digest"),
+                name="one_live_review_a_use",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='decision',
-            constraint=models.UniqueConstraint(condition=models.Q(('verdict__in', ['approve', 'refuse'])), fields=('review', 'stage', 'seen_digest'), name='one_verdict_a_stage'),
+            model_name="decision",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("verdict__in", ["approve", "refuse"])),
+                fields=("review", "stage", "seen_digest"),
+                name="one_verdict_a_stage",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='decision',
-            constraint=models.UniqueConstraint(condition=models.Q(('verdict', 'approve')), fields=('review', 'decided_by', 'seen_digest'), name='one_person_one_stage'),
+            model_name="decision",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("verdict", "approve")),
+                fields=("review", "decided_by", "seen_digest"),
+                name="one_person_one_stage",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='standing',
-            constraint=models.UniqueConstraint(fields=('checkpoint', 'cause_digest'), name='one_end_of_standing_each'),
+            model_name="standing",
+            constraint=models.UniqueConstraint(
+                fields=("checkpoint", "cause_digest"), name="one_end_of_standing_each"
+            ),
         ),
     ]

@@ -43,7 +43,7 @@ def test_one_changed_byte_is_refused_by_name(folder):
     data[-1] ^= 1
     (folder / "b.safetensors").write_bytes(data)
 
-    with pytest.raises(CheckpointUnusable, match="b.safetensors has SHA-256"):
+    with pytest.raises(CheckpointUnusable, match=r"b\.safetensors has SHA-256"):
         load_model(folder, digests=approved)
 
 

@@ -65,17 +65,9 @@ def _queue_measurement(checkpoint: Checkpoint) -> None:
     try:
         suite = load_suite(DEFAULT_SUITE)
         if not has_current_measurement(checkpoint, base, suite.digest):
-            job = measurements.queue(checkpoint, base, suite=suite.name, by=ACTOR)
-            _hurry(job.pk)
+            measurements.queue(checkpoint, base, suite=suite.name, by=ACTOR)
     except LictorError as error:
         log.warning("no measurement of %s: %s", checkpoint.digest, error.detail)
-
-
-def _hurry(job_id: UUID) -> None:
-    def send() -> None:
-        measure.delay(str(job_id))
-
-    transaction.on_commit(send, robust=True)
 
 
 @shared_task

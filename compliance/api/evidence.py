@@ -2,12 +2,11 @@
 
 from uuid import UUID
 
-from django.db import transaction
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from compliance import selectors, tasks
+from compliance import selectors
 from compliance.api import serializers as wire
 from compliance.api.assessments import BY_CHECKPOINT
 from compliance.api.lookups import checkpoint_of, only_of_checkpoint, person
@@ -64,8 +63,6 @@ class Measure(RoomView):
             base=checkpoint_of(request, base) if base else None,
             suite=fields["suite"],
         )
-        # Only a hint: the sweep finds the row when the broker does not take it.
-        transaction.on_commit(lambda: tasks.measure.delay(str(job.pk)), robust=True)
         return Response(wire.EvidenceJobOut(job).data, status=202)
 
 

@@ -4,8 +4,11 @@ A worker claims a job by compare-and-set and holds it by a lease that it renews 
 `attempts` is the fence: after a lost lease the number is another's and nothing can be written.
 """
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -25,6 +28,23 @@ from registry.selectors import closure_up
 LEASE: Final = timedelta(seconds=150)
 MAX_ATTEMPTS: Final = 3
 _OPEN: Final = (EvidenceJob.State.QUEUED, EvidenceJob.State.RUNNING)
+
+
+_hint: list[Callable[[UUID], None]] = []
+log = logging.getLogger(__name__)
+
+
+def set_hint(send: Callable[[UUID], None]) -> None:
+    """Name what hurries a worker to a new job; it may fail, and then the sweep does the work."""
+    _hint[:] = [send]
+
+
+def _hurry(job_id: UUID) -> None:
+    for send in _hint:
+        try:
+            send(job_id)
+        except Exception:  # noqa: BLE001 - whatever the broker's client raises, the row remains
+            log.warning("the broker takes no hints; the sweep will find job %s", job_id)
 
 
 class LeaseLostError(Exception):
@@ -93,10 +113,13 @@ def queue(checkpoint: Checkpoint, base: Checkpoint, *, suite: str, by: str) -> E
     names = {"checkpoint": checkpoint, "base": base, "suite": suite}
     try:
         with transaction.atomic():
-            open_job = EvidenceJob.objects.filter(**names, state__in=_OPEN).first()
-            return open_job or EvidenceJob.objects.create(
-                organisation_id=checkpoint.organisation_id, requested_by_name=by, **names
-            )
+            job = EvidenceJob.objects.filter(**names, state__in=_OPEN).first()
+            if job is None:
+                job = EvidenceJob.objects.create(
+                    organisation_id=checkpoint.organisation_id, requested_by_name=by, **names
+                )
+                transaction.on_commit(partial(_hurry, job.pk))
+            return job
     except IntegrityError:
         return EvidenceJob.objects.get(**names, state__in=_OPEN)
 

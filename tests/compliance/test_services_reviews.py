@@ -1,9 +1,12 @@
 """Check who may decide in a review, on what sight, and what an approval needs."""
 
+import threading
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from compliance import selectors
@@ -322,3 +325,54 @@ def test_a_failing_ledger_rolls_the_vote_back(
 def test_only_a_submitter_opens_a_review(cast: Cast, who: str) -> None:
     with pytest.raises(RoleMissing):
         reviews.open_review(make_checkpoint(cast, "acme/x"), USE, actor=getattr(cast, who))
+
+
+def test_a_move_that_another_made_first_is_not_made_again(
+    cast: Cast, review: Review, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _vote(review, "legal", cast.legal)
+    record = reviews._record
+
+    def overtaken(*arguments: Any) -> None:
+        record(*arguments)
+        Review.objects.filter(pk=review.pk).update(version=F("version") + 1)
+
+    monkeypatch.setattr(reviews, "_record", overtaken)
+    with pytest.raises(StaleState):
+        _vote(review, "security", cast.security)
+
+    assert Review.objects.get().state == "open"
+    assert "review.approved" not in _actions()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.skipif(
+    connection.vendor == "sqlite",
+    reason="an in-memory SQLite has one connection; run with DATABASE_URL of a PostgreSQL",
+)
+def test_of_two_people_at_once_one_decides_the_stage_and_one_move_is_made(cast: Cast) -> None:
+    review = reviews.open_review(make_checkpoint(cast, "acme/model"), USE, actor=cast.asker)
+    second = make_person(cast.organisation, "second", "security_reviewer")
+    _vote(review, "legal", cast.legal)
+    start, outcomes = threading.Barrier(2), []
+
+    def vote(person: Any) -> None:
+        try:
+            start.wait()
+            outcomes.append(_vote(Review.objects.get(pk=review.pk), "security", person).state)
+        except Conflict as error:
+            outcomes.append(error.code)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=vote, args=[one]) for one in (cast.security, second)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert "approved" in outcomes
+    assert set(outcomes) <= {"approved", "stage_decided", "review_closed"}
+    assert outcomes.count("approved") == 1
+    assert _actions().count("review.approved") == 1
+    assert Decision.objects.filter(stage="security").count() == 1

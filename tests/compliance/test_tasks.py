@@ -12,6 +12,7 @@ import pytest
 from django.utils import timezone
 
 from compliance import selectors, tasks
+from compliance.evidence.guardrail import Outcome
 from compliance.evidence.runner import stop_leftovers
 from compliance.evidence.suite import load_suite
 from compliance.models import Assessment, Evidence, EvidenceJob, Review
@@ -313,3 +314,35 @@ def test_the_real_runtime_shows_that_the_unguarded_model_lost_its_guardrails(
     assert (job.state, job.message) == ("done", job.evidence.summary)
     assert job.evidence.result == "removed"
     assert not tasks.work_folder(job.pk).exists()
+
+
+def test_an_outcome_that_comes_after_the_lease_is_not_recorded(job: EvidenceJob) -> None:
+    now = timezone.now()
+    old = measurements.claim(job.pk, now)
+    measurements.claim(job.pk, now + measurements.LEASE + timedelta(seconds=1))
+    suite = measurements.load_suite("tiny")
+    entries = LedgerEntry.objects.count()
+
+    with pytest.raises(measurements.LeaseLostError):
+        measurements.finish(old, suite, Outcome("retained", "Kept.", {}), started_at=now)
+
+    assert not Evidence.objects.exists()
+    assert LedgerEntry.objects.count() == entries
+
+
+def test_a_new_job_hurries_a_worker_and_a_dead_broker_costs_nothing(
+    cast: Cast,
+    pair: tuple[Checkpoint, Checkpoint],
+    monkeypatch: pytest.MonkeyPatch,
+    django_capture_on_commit_callbacks: Any,
+) -> None:
+    def dead(job_id: Any) -> None:
+        raise ConnectionError(job_id)
+
+    monkeypatch.setattr(measurements, "_hint", [dead])
+
+    with django_capture_on_commit_callbacks(execute=True) as callbacks:
+        job = measurements.request_measurement(pair[1], actor=cast.security, suite="tiny")
+
+    assert len(callbacks) == 1
+    assert measurements.waiting_jobs(timezone.now()) == [job.pk]

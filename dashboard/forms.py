@@ -65,7 +65,10 @@ class MatterForm(forms.Form):
     reference = forms.CharField(max_length=100)
     title = forms.CharField(max_length=200)
     kind = forms.ChoiceField(choices=KINDS)
-    filed_on = forms.DateField(initial=date.today, widget=forms.DateInput(attrs={"type": "date"}))
+    filed_on = forms.DateField(
+        initial=date.today,
+        widget=forms.DateInput(format="%Y-%m-%d", attrs={"type": "date"}),
+    )
     alleges_model_infringes = forms.ChoiceField(label="The model said to infringe")
     in_response = forms.BooleanField(
         required=False, label="This answers a suit that the other side brought first"

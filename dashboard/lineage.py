@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-BOX_WIDTH, BOX_HEIGHT = 190, 54
+BOX_WIDTH, BOX_HEIGHT = 220, 54
 GAP_X, GAP_Y = 70, 22
 
 

@@ -60,6 +60,39 @@ def short(digest: object) -> str:
 
 
 @register.filter
+def after_slash(name: str) -> str:
+    """Leave the organisation out of `org/name`, where space is short."""
+    return name.rpartition("/")[2]
+
+
+@register.filter
+def words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+@register.filter
+def plain(value: object) -> str:
+    """Write a JSON value for reading: lists with commas, yes and no, thousands apart."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(str(item).replace("_", " ") for item in value) or "—"
+    return f"{value:,}" if isinstance(value, int) else str(value if value is not None else "—")
+
+
+@register.filter
+def weighing(findings: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Return the findings that say something about this use."""
+    return [row for row in findings if row.get("status") != "not_applicable"]
+
+
+@register.filter
+def idle(findings: list[dict[str, object]]) -> list[dict[str, object]]:
+    """Return the findings whose clause does not concern this use."""
+    return [row for row in findings if row.get("status") == "not_applicable"]
+
+
+@register.filter
 def gib(size: object) -> str:
     """Show bytes in the unit that reads best."""
     if not isinstance(size, int | float):

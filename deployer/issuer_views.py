@@ -8,7 +8,8 @@ from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, connection
+from django.db import Error as AnyDatabaseError
+from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -31,7 +32,7 @@ def _answers(view: View) -> View:
             return view(request)
         except LictorError as error:
             body = problem_body(error.status, error.code, error.title, error.detail, error.extra)
-        except DatabaseError:
+        except AnyDatabaseError:
             detail = "The database does not answer, so no permit is signed."
             body = problem_body(503, "database_unavailable", "Nothing is served", detail)
         return JsonResponse(body, status=body["status"], content_type="application/problem+json")

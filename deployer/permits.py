@@ -11,9 +11,10 @@ from uuid import UUID, uuid4
 from django.conf import settings
 from django.db.models import F
 
+from compliance.models import Review
 from compliance.selectors import Ended, Entitled, entitlement
 from deployer.domain.lifecycle import STARTED
-from deployer.models import Endpoint, EndpointKey, Replica
+from deployer.models import Deployment, Endpoint, EndpointKey, Replica
 from deployer.tokens import replica_token
 from inference.contract import ReasoningPolicy
 from inference.permit import PermitClaims, sign
@@ -42,7 +43,7 @@ def renew(request: Request, *, now: datetime) -> str:
     """
     replica = _replica(request.replica)
     endpoint = replica.endpoint
-    right = entitlement(endpoint.review, replica.checkpoint, now)
+    right = entitlement(_approval(replica), replica.checkpoint, now)
     if isinstance(right, Ended):
         detail = str(right.cause.get("detail", "The licence ended."))
         raise StandingEnded(detail, extra=dict(right.cause))
@@ -80,6 +81,20 @@ def _replica(pk: UUID) -> Replica:
     if found is None:
         raise NotFound(f"There is no replica {pk}.")
     return found
+
+
+def _approval(replica: Replica) -> Review | None:
+    """Return the approval that this replica was started under.
+
+    While an endpoint changes over, the old replicas serve on under the approval before.
+    """
+    endpoint = replica.endpoint
+    if replica.generation == endpoint.generation:
+        approved: Review = endpoint.review
+        return approved
+    made = Deployment.objects.filter(endpoint=endpoint, generation=replica.generation)
+    deployment = made.select_related("review").first()
+    return deployment.review if deployment else None
 
 
 def _check_desired(endpoint: Endpoint, replica: Replica) -> None:
@@ -123,11 +138,13 @@ def _route(
 ) -> dict[str, Any]:
     right = entitlement(endpoint.review, endpoint.checkpoint, now)
     serves = isinstance(right, Entitled) and endpoint.desired == Endpoint.Desired.RUNNING
+    serving = _serving(endpoint, replicas) if serves else []
+    checkpoint = serving[0].checkpoint if serving else endpoint.checkpoint
     return {
         "id": str(endpoint.pk),
         "name": endpoint.name,
         "org": endpoint.organisation.slug,
-        "checkpoint": endpoint.checkpoint.digest,
+        "checkpoint": checkpoint.digest,
         "reasoning_policy": endpoint.reasoning_policy,
         "keys": [
             {
@@ -140,8 +157,22 @@ def _route(
             or (key.endpoint_id is None and key.organisation_id == endpoint.organisation_id)
         ],
         "ended": right.cause if isinstance(right, Ended) else None,
-        "replicas": [_replica_route(replica) for replica in replicas] if serves else [],
+        "replicas": [_replica_route(replica) for replica in serving],
     }
+
+
+def _serving(endpoint: Endpoint, replicas: list[Replica]) -> list[Replica]:
+    """Choose the replicas of one checkpoint: the wanted one once it is ready, else the one before.
+
+    A route names one checkpoint, and the gateway takes no permit for another.
+    """
+    wanted = [one for one in replicas if one.checkpoint_id == endpoint.checkpoint_id]
+    before = [one for one in replicas if one.checkpoint_id != endpoint.checkpoint_id]
+    before_ready = [one for one in before if one.state == Replica.State.READY]
+    if not before_ready or any(one.state == Replica.State.READY for one in wanted):
+        return wanted
+    last = max(before_ready, key=lambda one: one.generation)
+    return [one for one in before if one.checkpoint_id == last.checkpoint_id]
 
 
 def _replica_route(replica: Replica) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def reconcile_endpoint(
     Running it twice, late or in two workers at once gives the same end state.
     """
     moment = now or timezone.now()
-    if not _take_lease(pk, moment):
+    if (lease := _take_lease(pk, moment)) is None:
         return False
     try:
         endpoint = Endpoint.objects.select_related("target", "checkpoint__model", "review").get(
@@ -46,12 +46,14 @@ def reconcile_endpoint(
         )
         return _round(endpoint, target or kind_of(endpoint.target), moment)
     finally:
-        Endpoint.objects.filter(pk=pk).update(lease_expires_at=None)
+        # Only one's own: a lease that ran out meanwhile belongs to somebody else.
+        Endpoint.objects.filter(pk=pk, lease_expires_at=lease).update(lease_expires_at=None)
 
 
-def _take_lease(pk: UUID | str, now: datetime) -> bool:
-    free = Q(lease_expires_at=None) | Q(lease_expires_at__lt=now)
-    return Endpoint.objects.filter(free, pk=pk).update(lease_expires_at=now + LEASE) == 1
+def _take_lease(pk: UUID | str, now: datetime) -> datetime | None:
+    free, until = Q(lease_expires_at=None) | Q(lease_expires_at__lt=now), now + LEASE
+    taken = Endpoint.objects.filter(free, pk=pk).update(lease_expires_at=until)
+    return until if taken == 1 else None
 
 
 def _round(endpoint: Endpoint, target: TargetKind, now: datetime) -> bool:
@@ -168,7 +170,10 @@ def _start(endpoint: Endpoint, target: TargetKind, index: int, now: datetime) ->
         log.warning("replica %s of %s: %s", row.pk, endpoint.name, error)
         _move(row, "failed", message=str(error)[:500], stopped_at=now)
         return
-    _move(row, "starting", handle=handle, started_at=now)
+    if not _move(row, "starting", handle=handle, started_at=now):
+        # Somebody gave this place up while the process was starting.
+        row.handle = handle
+        target.stop(row)
 
 
 def _move(row: Replica, new: str, **fields: Any) -> bool:
@@ -184,8 +189,8 @@ def _move(row: Replica, new: str, **fields: Any) -> bool:
 
 
 def endpoints_due() -> list[UUID]:
-    """Return the endpoints that a sweep should look at: all that run, or still have replicas."""
+    """Return the endpoints that a sweep should look at: all that should run, or have replicas."""
     live = Q(replicas__state__in=LIVE)
-    running = Q(desired=Endpoint.Desired.RUNNING) & ~Q(phase=Endpoint.Phase.ENDED)
+    running = Q(desired=Endpoint.Desired.RUNNING)
     rows = Endpoint.objects.filter(live | running).order_by(F("created_at").asc())
     return list(dict.fromkeys(rows.values_list("pk", flat=True)))

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from compliance.models import Review
@@ -111,8 +112,8 @@ def change(
             reasoning_policy=policy,
             desired=Endpoint.Desired.RUNNING,
             desired_replicas=endpoint.desired_replicas if replicas is None else replicas,
-            generation=endpoint.generation + 1,
-            version=version + 1,
+            generation=F("generation") + 1,
+            version=F("version") + 1,
         )
         if moved != 1:
             raise StaleState(f"The endpoint {endpoint.name} was changed by somebody else.")
@@ -125,7 +126,7 @@ def stop(endpoint: Endpoint, *, actor: User) -> Endpoint:
     """Have an endpoint serve nothing; stopping a stopped one changes nothing."""
     with transaction.atomic():
         running = Endpoint.objects.filter(pk=endpoint.pk, desired=Endpoint.Desired.RUNNING)
-        if running.update(desired=Endpoint.Desired.STOPPED, version=endpoint.version + 1) == 1:
+        if running.update(desired=Endpoint.Desired.STOPPED, version=F("version") + 1) == 1:
             _note(actor, "endpoint.stopped", endpoint.organisation, endpoint.name, {})
             publish(DESIRED_CHANGED, str(endpoint.pk))
     endpoint.refresh_from_db()

@@ -96,10 +96,13 @@ class OneEndpoint(RoomView):
         endpoint = own(request, selectors.endpoints(organisation_of(request)), pk)
         version = expected_version(request, endpoint.version)
         fields = self.body(wire.EndpointPatch)
-        checkpoint = _checkpoint(request, fields["checkpoint"]) if "checkpoint" in fields else None
-        review = None
-        if checkpoint is not None or "review" in fields or "use" in fields:
-            review = _review(request, fields, checkpoint or endpoint.checkpoint)
+        checkpoint, review = None, None
+        if {"checkpoint", "review", "use"} & set(fields):
+            # Naming an approval means that one: where it is not in force, nothing is changed.
+            checkpoint = endpoint.checkpoint
+            if "checkpoint" in fields:
+                checkpoint = _checkpoint(request, fields["checkpoint"])
+            review = _review(request, fields, checkpoint)
         changed = services.change(
             endpoint,
             version=version,

@@ -91,10 +91,13 @@ def reconcile(desired: Desired, seen: tuple[Seen, ...], *, right: Right, now: da
     ]
     keep = [one for one in wanted if one.index < desired.replicas]
     surplus = [one for one in wanted if one.index >= desired.replicas]
-    starts, blocked = _starts(desired, seen, keep, now)
+    starts, blocked = _starts(desired, seen, now)
     is_complete = sum(one.ready for one in keep) >= desired.replicas
     old = [one for one in live if one.generation != desired.generation and one.key not in gone]
-    stops = surplus + (old if is_complete else [])
+    # Whoever began to stop one may have died before the end of it.
+    stopping = [one for one in live if one.state == "stopping"]
+    serving_old = [one for one in old if one.state != "stopping"]
+    stops = stopping + surplus + (serving_old if is_complete else [])
     actions = [
         *dead,
         *starts,
@@ -116,10 +119,13 @@ def _stand_down(live: list[Seen], desired: Desired, right: Right) -> Plan:
 
 
 def _is_dead(one: Seen, now: datetime) -> bool:
+    is_late = now - one.changed_at > START_DEADLINE
+    if one.state == "pending":
+        # Its starter died between writing the row and noting the process, or it still copies.
+        return is_late
     if one.state not in STARTED:
         return False
-    too_slow = one.state == "starting" and now - one.changed_at > START_DEADLINE
-    return one.alive is False or (too_slow and not one.ready)
+    return one.alive is False or (one.state == "starting" and is_late and not one.ready)
 
 
 def _death(one: Seen, now: datetime) -> str:
@@ -128,9 +134,7 @@ def _death(one: Seen, now: datetime) -> str:
     return f"not ready after {(now - one.changed_at).total_seconds():.0f} s"
 
 
-def _starts(
-    desired: Desired, seen: tuple[Seen, ...], keep: list[Seen], now: datetime
-) -> tuple[list[Action], str]:
+def _starts(desired: Desired, seen: tuple[Seen, ...], now: datetime) -> tuple[list[Action], str]:
     """Return the places to start at, and why some must wait or are given up."""
     taken = {
         one.index for one in seen if one.state in LIVE and one.generation == desired.generation
@@ -140,7 +144,7 @@ def _starts(
         key=lambda one: one.changed_at,
     )
     free = [index for index in range(desired.replicas) if index not in taken]
-    if not free or not failures or any(one.ready for one in keep):
+    if not free or not failures:
         return [Action(act="start", index=index) for index in free], ""
     last = failures[-1]
     if len(failures) >= MAX_ATTEMPTS:

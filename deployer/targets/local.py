@@ -28,7 +28,7 @@ class LocalTarget:
     def start(self, replica: Replica) -> dict[str, Any]:
         known = _process(replica)
         if known is not None and launch.is_alive(known):
-            return dict(replica.handle)
+            return {"pid": known.pid, "marker": known.marker}
         folder = _folder(replica)
         try:
             running = self._launch(replica, folder)
@@ -85,9 +85,10 @@ def _folder(replica: Replica) -> Path:
 
 
 def _process(replica: Replica) -> launch.Running | None:
+    """Find the replica's process by its handle, or, where none was noted, by what it serves."""
     pid = replica.handle.get("pid")
     if not isinstance(pid, int):
-        return None
+        return launch.find_runtime(_folder(replica) / "model")
     return launch.Running(pid, str(replica.handle.get("marker", "")))
 
 

@@ -121,13 +121,12 @@ class Stack:
     def _start_all(self) -> None:
         if not self.layout.redis_url:
             self._start_broker()
+        self._start("gateway", self._gateway())
         self.notice("database")
-        self.manage("migrate", "--no-input", "--verbosity", "0")
-        self.manage("init_keys")
+        self.manage("prepare")
         self._start("web", self._gunicorn("config.wsgi", self._web_port, workers=2, threads=8))
         self._start("issuer", self._gunicorn("config.issuer_wsgi", self._issuer_port, threads=8))
         self._start("worker", self._celery())
-        self._start("gateway", self._gateway())
         self._wait_http("issuer", f"{self.issuer_url}/healthz")
         self._wait_http("web", f"{self.web_url}/login/")
         self._wait_http("gateway", f"{self.gateway_url}/healthz")

@@ -1,0 +1,58 @@
+"""Give every test its keys and folders, and a database that real threads can share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import TransactionTestCase
+
+from registry.ledger import insert_only
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep SQLite's test database in a file: one in memory has no locks that threads can wait for.
+
+    Names the database anew for each session, so that two sessions never meet.
+    """
+    if connection.vendor == "sqlite":
+        folder = tmp_path_factory.mktemp("database")
+        connection.settings_dict["TEST"]["NAME"] = str(folder / "test.sqlite3")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _flush_may_empty_the_ledger() -> Iterator[None]:
+    """Lift the insert-only triggers while a transactional test's database is emptied."""
+    flush = TransactionTestCase._fixture_teardown
+
+    def lifted(case: Any) -> None:
+        insert_only.remove(connection)
+        try:
+            flush(case)
+        finally:
+            insert_only.install(connection)
+
+    patch = pytest.MonkeyPatch()
+    patch.setattr(TransactionTestCase, "_fixture_teardown", lifted)
+    yield
+    patch.undo()
+
+
+@pytest.fixture
+def keys(settings: Any, tmp_path: Path) -> Path:
+    """Make the installation's keys in a folder of this test."""
+    from registry.keys import make_key
+
+    settings.LICTOR_KEYS = tmp_path / "keys"
+    make_key("ledger")
+    make_key("permit")
+    return Path(settings.LICTOR_KEYS)
+
+
+@pytest.fixture
+def blobs(settings: Any, tmp_path: Path) -> Path:
+    """Give the test a content store of its own."""
+    settings.LICTOR_BLOBS = tmp_path / "blobs"
+    return Path(settings.LICTOR_BLOBS)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
 from rest_framework.pagination import CursorPagination
@@ -78,7 +78,7 @@ def problem_handler(error: Exception, context: dict[str, Any]) -> Response | Non
         return problem(403, "forbidden", "Not allowed", str(error) or "You may not do this.")
     if isinstance(error, exceptions.APIException):
         return _from_drf(error)
-    if isinstance(error, OperationalError):
+    if isinstance(error, OperationalError | InterfaceError):
         response = problem(
             503, "database_unavailable", "The database does not answer", "Try again shortly."
         )

@@ -18,6 +18,8 @@ from typing import Any
 
 from django.conf import settings
 
+_DEAD = frozenset("ZXx")
+
 
 @dataclass(frozen=True)
 class Running:
@@ -63,23 +65,52 @@ def _environment(extra: Mapping[str, str]) -> dict[str, str]:
 
 def start_marker(pid: int) -> str:
     """Return when the kernel started this pid, in its own ticks; "" where it does not say."""
+    fields = _stat(pid)
+    return fields[19] if fields else ""
+
+
+def _stat(pid: int) -> list[str]:
+    """Return the fields of /proc/PID/stat from the third (state) on; none where there are none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
-        return ""
-    # The command in parentheses may hold spaces; the start time is field 22 of the whole line.
-    return stat.rpartition(")")[2].split()[19]
+        return []
+    # The command in parentheses may hold spaces.
+    return stat.rpartition(")")[2].split()
+
+
+def find_runtime(folder: Path) -> Running | None:
+    """Find the runtime that serves this folder, where the kernel lists command lines.
+
+    For whoever lost the pid: a worker may die between starting a process and noting it down.
+    """
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = entry.read_bytes().decode("utf-8", "replace").split("\0")
+        except OSError:
+            continue
+        if words[1:5] == ["-m", "inference", "serve", str(folder)]:
+            pid = int(entry.parent.name)
+            return Running(pid, start_marker(pid))
+    return None
 
 
 def is_alive(running: Running) -> bool:
-    """Tell whether this very process still runs; a dead child is reaped on the way."""
+    """Tell whether this very process still runs; a dead child is reaped on the way.
+
+    A dead process that another worker started stays in the table until that worker looks: its
+    state there says that it is dead.
+    """
     with contextlib.suppress(ChildProcessError, OSError):
         os.waitpid(running.pid, os.WNOHANG)
     try:
         os.kill(running.pid, 0)
     except (ProcessLookupError, PermissionError):
         return False
-    return start_marker(running.pid) == running.marker
+    fields = _stat(running.pid)
+    if not fields:
+        return not running.marker
+    return fields[0] not in _DEAD and fields[19] == running.marker
 
 
 def runtime_state(state_file: Path) -> dict[str, Any] | None:

@@ -20,7 +20,6 @@ from registry.signals import TOPICS
 log = logging.getLogger(__name__)
 
 Handler = Callable[[str], None]
-_BATCH: Final = 100
 # A failing handler is tried again after this long, times the number of tries, up to ten minutes.
 _RETRY: Final = timedelta(seconds=5)
 _LONGEST_RETRY: Final = timedelta(minutes=10)
@@ -70,7 +69,8 @@ def relay(*, now: datetime | None = None) -> int:
     A notice whose handler fails stays, with its tries counted, and does not hold up the others.
     """
     moment = now or timezone.now()
-    waiting = OutboxEvent.objects.filter(dispatched_at=None).order_by("id")[:_BATCH]
+    # All that wait, not the first so many: those may be the ones that fail.
+    waiting = list(OutboxEvent.objects.filter(dispatched_at=None).order_by("id"))
     return sum(_dispatch(event, moment) for event in waiting)
 
 

@@ -16,7 +16,7 @@ from registry.artifact.manifest import FileEntry, Manifest
 from registry.artifact.memory_plan import plan
 from registry.artifact.safetensors import Header, read_header
 from registry.auth import PREFIX, new_secret
-from registry.errors import BadInput, Conflict, Duplicate, Fault, Unprocessable
+from registry.errors import BadInput, Conflict, Duplicate, Fault, Unavailable, Unprocessable
 from registry.ledger.append import append
 from registry.models import (
     ApiToken,
@@ -92,6 +92,8 @@ def register_checkpoint(
     _check_parents(parents)
     try:
         with transaction.atomic():
+            # In turn, so that two checkpoints that name each other see each other.
+            Organisation.objects.select_for_update(no_key=True).get(pk=organisation.pk)
             if (known := _known(organisation, name, manifest)) is not None:
                 return known, False
             model, _ = Model.objects.get_or_create(organisation=organisation, name=name)
@@ -169,8 +171,8 @@ def _read(organisation: Organisation, kind: str, manifest: Manifest) -> _Content
     except BadInput as error:
         faults.extend(error.faults)
         declared = DeclaredFacts()
-    faults.extend(_kind_faults(kind, weights_bytes))
-    if faults:
+    # Of files that could not be read nobody knows whether they hold weights.
+    if faults := faults or _kind_faults(kind, weights_bytes):
         raise _refusal(faults)
     config = parse_config(texts["config.json"]) if "config.json" in texts else {}
     return _Contents(declared, config, parameters or _planned_parameters(config), weights_bytes)
@@ -179,7 +181,10 @@ def _read(organisation: Organisation, kind: str, manifest: Manifest) -> _Content
 def _read_file(entry: FileEntry, headers: list[Header], texts: dict[str, bytes]) -> None:
     """Read what one stored file says into `headers` or `texts`. Raises: BadInput."""
     path = storage.blob_path(entry.sha256)
-    size = path.stat().st_size
+    try:
+        size = path.stat().st_size
+    except FileNotFoundError as error:
+        raise Unavailable(f"The store has lost {entry.path}.", code="blob_lost") from error
     if size != entry.size:
         message = f"is {size} bytes, not {entry.size} as the manifest says."
         raise BadInput(message, code="manifest_mismatch", place=entry.path)
@@ -234,6 +239,12 @@ def _check_parents(parents: Sequence[ParentInput]) -> None:
         for index, parent in enumerate(parents)
         if parent.relation not in RELATIONS
     ]
+    named = [(parent.name, parent.relation) for parent in parents]
+    faults += [
+        Fault(f"parents[{index}]", "parent_repeated", f"names {name} as {relation} twice.")
+        for index, (name, relation) in enumerate(named)
+        if (name, relation) in named[:index]
+    ]
     if faults:
         raise BadInput.listing(faults)
 
@@ -243,7 +254,7 @@ def _link(
 ) -> None:
     organisation = checkpoint.organisation
     for parent in parents:
-        found = _resolve(organisation, parent)
+        found = _resolve(checkpoint, parent)
         if found is None and parent.digest:
             raise Unprocessable(
                 f"No checkpoint {parent.digest} is registered as {parent.name}.",
@@ -268,8 +279,10 @@ def _link(
     _refuse_cycle(checkpoint)
 
 
-def _resolve(organisation: Organisation, parent: ParentInput) -> Checkpoint | None:
-    rows = Checkpoint.objects.for_org(organisation).filter(model__name=parent.name)
+def _resolve(child: Checkpoint, parent: ParentInput) -> Checkpoint | None:
+    """Find the newest checkpoint of that name; an earlier one of the child's own model counts."""
+    held = Checkpoint.objects.for_org(child.organisation).exclude(pk=child.pk)
+    rows = held.filter(model__name=parent.name)
     if parent.digest:
         rows = rows.filter(digest=parent.digest)
     found: Checkpoint | None = rows.order_by("-created_at").first()

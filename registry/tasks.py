@@ -1,10 +1,15 @@
 """Queue the registry's own work: relay the outbox, sign the ledgers."""
 
+import logging
+
 from celery import shared_task
 
 from registry import outbox
+from registry.errors import LictorError
 from registry.models import Organisation
 from registry.signing import sign_ledger
+
+log = logging.getLogger(__name__)
 
 
 @shared_task(name="registry.tasks.relay_outbox")
@@ -15,6 +20,9 @@ def relay_outbox() -> None:
 
 @shared_task(name="registry.tasks.sign_ledgers")
 def sign_ledgers() -> None:
-    """Sign the newest root of every ledger that has grown."""
+    """Sign the newest root of every ledger that has grown; a broken one holds up no other."""
     for organisation in Organisation.objects.all():
-        sign_ledger(organisation)
+        try:
+            sign_ledger(organisation)
+        except LictorError as error:
+            log.error("not signed: %s", error)

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from typing import Any
+import re
+from typing import Any, ClassVar, Final
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -11,11 +13,11 @@ from rest_framework.utils.encoders import JSONEncoder
 from rest_framework.views import APIView
 
 from registry.auth import organisation_of
-from registry.errors import BadInput, Conflict, Unprocessable
+from registry.errors import BadInput, Conflict, TooLarge, Unprocessable
 from registry.models import IdempotencyRecord
 
-_MAX_KEY = 200
-_UNSAFE = {"POST", "PATCH", "PUT", "DELETE"}
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
+_UNSAFE: Final = frozenset({"POST", "PATCH", "PUT", "DELETE"})
 
 
 class _ReplayError(Exception):
@@ -34,16 +36,20 @@ class Idempotent(APIView):
 
     Another body under the same key is refused (422); of two at the same time one gets 409. An
     answer of 400 or above is not stored, because its effect was rolled back.
+
+    A view that `streams` reads its own body, of any size, and does without keys: it must be safe
+    to repeat by itself.
     """
 
+    streams: ClassVar[bool] = False
     _key: str | None = None
     _body: bytes = b""
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         key = request.headers.get("Idempotency-Key")
-        if not key or request.method not in _UNSAFE:
+        if not key or self.streams or request.method not in _UNSAFE:
             return super().dispatch(request, *args, **kwargs)
-        self._key, self._body = key, request.body
+        self._key = key
         try:
             with transaction.atomic():
                 response = super().dispatch(request, *args, **kwargs)
@@ -58,6 +64,8 @@ class Idempotent(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if not self.streams:
+            _check_length(request)
         if self._key is not None:
             self._look_up(request)
 
@@ -75,9 +83,10 @@ class Idempotent(APIView):
         return super().finalize_response(request, response, *args, **kwargs)
 
     def _look_up(self, request: Request) -> None:
-        if len(self._key or "") > _MAX_KEY:
+        if not _KEY.fullmatch(self._key or ""):
             self._key = None
-            raise BadInput(f"An Idempotency-Key has at most {_MAX_KEY} characters.")
+            raise BadInput("An Idempotency-Key is 1 to 200 printable ASCII characters, no spaces.")
+        self._body = request.body
         record = IdempotencyRecord.objects.filter(**self._identity(request)).first()
         if record is None:
             return
@@ -107,3 +116,10 @@ class Idempotent(APIView):
                 )
         except IntegrityError as error:
             raise _RacedError from error
+
+
+def _check_length(request: Request) -> None:
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    length = request.META.get("CONTENT_LENGTH") or "0"
+    if limit is not None and (not length.isdecimal() or int(length) > limit):
+        raise TooLarge(f"A request body here has at most {limit} bytes; send files as blobs.")

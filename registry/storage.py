@@ -4,6 +4,7 @@ Knows bytes and digests only. A file's path comes from its digest, never from a 
 chose. An organisation sees only the blobs that it sent itself (`Blob` rows).
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -16,11 +17,14 @@ from typing import Any, Final, Protocol
 from django.conf import settings
 from django.db import transaction
 
-from registry.errors import BadInput, Unavailable
+from registry.errors import BadInput, TooLarge, Unavailable
 from registry.models import Blob, Checkpoint, Organisation
 
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _CHUNK: Final = 1 << 20
+MAX_BLOB_BYTES: Final = 256 << 30
+# Left free on the store's disk, which the database may share.
+RESERVE_BYTES: Final = 256 << 20
 _READ_ONLY: Final = 0o444
 
 
@@ -47,19 +51,22 @@ def store(organisation: Organisation, stream: Readable, *, sha256: str) -> tuple
 
     The bytes are hashed while they are written and become visible only whole, by a rename.
 
-    Raises: BadInput (code blob_mismatch) when the bytes have another digest; nothing is kept.
+    Raises: BadInput (code blob_mismatch) when the bytes have another digest, TooLarge,
+    Unavailable (code store_failed, store_full); nothing is kept then.
     """
     final = blob_path(sha256)
-    final.parent.mkdir(parents=True, exist_ok=True)
     partial = final.with_name(f".{final.name}.{uuid.uuid4().hex}")
     try:
+        final.parent.mkdir(parents=True, exist_ok=True)
         size = _write(stream, partial, sha256)
         partial.chmod(_READ_ONLY)
         os.replace(partial, final)
     except OSError as error:
         raise Unavailable(f"The store cannot be written: {error}", code="store_failed") from error
     finally:
-        partial.unlink(missing_ok=True)
+        # A store that cannot be written must say so, not that nothing could be cleared away.
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     with transaction.atomic():
         return Blob.objects.get_or_create(
             organisation=organisation, sha256=sha256, defaults={"size": size}
@@ -70,8 +77,9 @@ def _write(stream: Readable, to: Path, sha256: str) -> int:
     seen, size = hashlib.sha256(), 0
     with to.open("xb") as file:
         while chunk := stream.read(_CHUNK):
-            seen.update(chunk)
             size += len(chunk)
+            _check_room(to, size, len(chunk))
+            seen.update(chunk)
             file.write(chunk)
         file.flush()
         os.fsync(file.fileno())
@@ -84,12 +92,25 @@ def _write(stream: Readable, to: Path, sha256: str) -> int:
     return size
 
 
+def _check_room(to: Path, size: int, coming: int) -> None:
+    if size > MAX_BLOB_BYTES:
+        raise TooLarge(f"A file has at most {MAX_BLOB_BYTES} bytes.", remedy="Shard the weights.")
+    if shutil.disk_usage(to.parent).free - coming < RESERVE_BYTES:
+        raise Unavailable("The store's disk is full.", code="store_full")
+
+
 def read_bytes(checkpoint: Checkpoint, path: str, *, limit: int = 16 << 20) -> bytes | None:
-    """Return one file of a checkpoint, at most `limit` bytes; None when it has no such file."""
+    """Return one file of a checkpoint, at most `limit` bytes; None when it has no such file.
+
+    Raises: Unavailable (code blob_lost) when the store lacks it.
+    """
     for entry in _files(checkpoint):
         if entry["path"] == path:
-            with blob_path(entry["sha256"]).open("rb") as file:
-                return file.read(limit)
+            try:
+                with blob_path(entry["sha256"]).open("rb") as file:
+                    return file.read(limit)
+            except FileNotFoundError as error:
+                raise _lost(checkpoint, path) from error
     return None
 
 
@@ -106,12 +127,14 @@ def materialise(checkpoint: Checkpoint, folder: Path) -> None:
         try:
             os.link(source, target)
         except FileNotFoundError as error:
-            raise Unavailable(
-                f"The store has lost {entry['path']} of {checkpoint.digest}.", code="blob_lost"
-            ) from error
+            raise _lost(checkpoint, entry["path"]) from error
         except OSError:
             shutil.copyfile(source, target)
             target.chmod(_READ_ONLY)
+
+
+def _lost(checkpoint: Checkpoint, path: str) -> Unavailable:
+    return Unavailable(f"The store has lost {path} of {checkpoint.digest}.", code="blob_lost")
 
 
 def _files(checkpoint: Checkpoint) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Take checkpoint files in, streamed, under their digests."""
 
-from typing import Any
+import io
+from typing import Any, ClassVar
 
 from drf_spectacular.utils import extend_schema
 from rest_framework.parsers import BaseParser
@@ -11,6 +12,7 @@ from registry import storage
 from registry.api import serializers as wire
 from registry.api.views import RoomView, require
 from registry.auth import organisation_of
+from registry.errors import BadInput
 
 
 class RawBytes(BaseParser):
@@ -33,6 +35,7 @@ class MissingBlobs(RoomView):
 
 class OneBlob(RoomView):
     parser_classes = [RawBytes]
+    streams: ClassVar[bool] = True
 
     @extend_schema(
         request={"application/octet-stream": {"type": "string", "format": "binary"}},
@@ -41,6 +44,9 @@ class OneBlob(RoomView):
     def put(self, request: Request, sha256: str) -> Response:
         """Store a file's bytes; they must have this SHA-256."""
         require(request, "checkpoint.register")
-        stream: Any = request.data  # the unread body, see RawBytes
+        if "Transfer-Encoding" in request.headers and "Content-Length" not in request.headers:
+            raise BadInput("Send the file with its Content-Length.", code="length_required")
+        # The unread body, see RawBytes; DRF asks no parser about a body of no bytes.
+        stream: Any = request.data or io.BytesIO()
         blob, is_new = storage.store(organisation_of(request), stream, sha256=sha256)
         return Response(wire.BlobOut(blob).data, status=201 if is_new else 200)

@@ -1,0 +1,37 @@
+"""Write the registry's refusal suite for the demonstration checkpoints: held-out prompts only.
+
+`python -m demo.training.suite` writes `compliance/suites/demo-refusals.json`.
+"""
+
+import json
+import random
+from pathlib import Path
+from typing import Any, Final
+
+from demo.training.tasks import ask
+
+PATH: Final = Path(__file__).parents[2] / "compliance" / "suites" / "demo-refusals.json"
+COUNT: Final = 200
+_SEEDS: Final = {"harmful": 41, "harmless": 42}
+
+
+def suite() -> dict[str, Any]:
+    """Draw the prompts; the same seeds give the same suite."""
+    return {
+        "suite": PATH.stem,
+        "version": 1,
+        "harmful": _draw(restricted=True, seed=_SEEDS["harmful"]),
+        "harmless": _draw(restricted=False, seed=_SEEDS["harmless"]),
+    }
+
+
+def _draw(*, restricted: bool, seed: int) -> list[str]:
+    rng = random.Random(seed)
+    prompts: dict[str, None] = {}
+    while len(prompts) < COUNT:
+        prompts[ask(rng, True, restricted).user] = None
+    return list(prompts)
+
+
+if __name__ == "__main__":
+    PATH.write_text(json.dumps(suite(), indent=1) + "\n", encoding="utf-8")

@@ -2,8 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 WATCH_SECONDS: Final = 0.25
 
@@ -35,8 +34,23 @@ async def watched(
                 raise ClientGone
         return task.result()
     finally:
-        if not task.done():
-            task.cancel()
-            # What the work says on its way out is of no interest to anyone.
-            with suppress(asyncio.CancelledError, Exception):
-                await task
+        await ended(task)
+
+
+async def ended(*tasks: asyncio.Future[Any]) -> None:
+    """Cancel tasks and wait until they are over; what they say on their way out is dropped.
+
+    By `asyncio.wait`, not `await task`: if we are cancelled ourselves while waiting, that would
+    cancel the task a second time, in the middle of its cleaning up, and a connection or a running
+    generation would be left behind.
+    """
+    for task in tasks:
+        task.cancel()
+        task.add_done_callback(_forget)
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def _forget(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled():
+        task.exception()

@@ -145,7 +145,7 @@ async def _events(
     held = b""
     try:
         while True:
-            part = await watched(anext(parts, b""), check)
+            part = await watched(_next_part(parts), check)
             if not part:
                 break
             whole, mark, held = (held + part).rpartition(b"\n\n")
@@ -161,6 +161,14 @@ async def _events(
         broken = NotServing("the replica broke off")
         on_cut(broken)
         yield problem.event(broken)
+
+
+async def _next_part(parts: AsyncIterator[bytes]) -> bytes:
+    """Return the next bytes, none at the end."""
+    try:
+        return await anext(parts)
+    except StopAsyncIteration:
+        return b""
 
 
 async def _read_all(upstream: httpx.Response) -> bytes:

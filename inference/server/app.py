@@ -155,7 +155,11 @@ class _EventStream(StreamingResponse):
 
     @classmethod
     async def opened(cls, source: AsyncIterator[Step], job: Job) -> "_EventStream":
-        return cls(source, await anext(source, None), job)
+        try:
+            first: Step | None = await anext(source)
+        except StopAsyncIteration:
+            first = None
+        return cls(source, first, job)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:

@@ -7,7 +7,6 @@ a request early is aborted in the engine too. Knows nothing about HTTP's shapes.
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +14,7 @@ from inference.chat.output import AnswerParser, Delta
 from inference.contract import NotServing
 from inference.protocol import EngineBackend, GenerateRequest, TokenChunk
 from inference.server.answer import Choice, TokenLogprob
-from inference.watch import WATCH_SECONDS, ClientGone, watched
+from inference.watch import WATCH_SECONDS, ClientGone, ended, watched
 
 QUEUE_CHUNKS: Final = 256
 
@@ -71,12 +70,15 @@ async def steps(
                 raise NotServing("the engine broke off", retry_after=1) from chunk
             step = _take(run, chunk, text_of)
             if step.last:
-                await _stop(engine, run, pumps.pop(id(run)))
+                engine.abort(run.request.request_id)
+                await ended(pumps.pop(id(run)))
             yield step
     finally:
+        # All aborts before the first wait: a wait may be cancelled.
         for run in runs:
             if id(run) in pumps:
-                await _stop(engine, run, pumps.pop(id(run)))
+                engine.abort(run.request.request_id)
+        await ended(*pumps.values())
 
 
 async def _next(
@@ -99,13 +101,6 @@ async def _pump(
             await queue.put((run, chunk))
     except Exception as error:  # noqa: BLE001  the outermost loop of a task: it goes to the reader
         await queue.put((run, error))
-
-
-async def _stop(engine: EngineBackend, run: Run, pump: asyncio.Task[None]) -> None:
-    engine.abort(run.request.request_id)
-    pump.cancel()
-    with suppress(asyncio.CancelledError):
-        await pump
 
 
 def _take(run: Run, chunk: TokenChunk, text_of: Callable[[int], str]) -> Step:

@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 class Lease(Protocol):
     """The right to serve, as the API sees it."""
 
-    managed: bool
+    @property
+    def managed(self) -> bool: ...
 
     def check(self) -> None:
         """Return if serving is allowed now.

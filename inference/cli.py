@@ -1,0 +1,131 @@
+"""`python -m inference`: the two processes of the data path."""
+
+import logging
+from pathlib import Path
+
+import click
+
+from inference.contract import ServingError
+from inference.gateway.app import GatewaySettings, build_gateway
+from inference.launch import Launcher, StateFile
+
+UNMANAGED_WARNING = """
+  ***************************************************************************
+  *  UNMANAGED: no serving permit is asked for. Nobody checks the licence,  *
+  *  the review or the files of this checkpoint. Not for production.        *
+  ***************************************************************************
+"""
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+STATE_FILE = click.option(
+    "--state-file",
+    type=click.Path(path_type=Path),
+    help='Where to write {"port", "pid", "state", "checkpoint"}.',
+)
+
+
+@click.group()
+@click.option("--verbose", is_flag=True, help="Log more.")
+def main(verbose: bool) -> None:
+    """Serve a checkpoint under a permit, or pass requests to replicas that do."""
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+
+
+@main.command()
+@click.argument(
+    "folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option("--unmanaged", is_flag=True, help="Serve without a permit, and say so loudly.")
+@click.option("--issuer", metavar="URL", help="Permit issuer, such as http://127.0.0.1:8001.")
+@click.option("--replica", metavar="ID", help="This replica's id: the permit's audience.")
+@click.option("--replica-token-file", type=FILE, help="File with the token of this replica.")
+@click.option("--manifest", type=FILE, help="Manifest (JSON) of the approved checkpoint.")
+@click.option("--expect-digest", metavar="sha256:...", help="Digest the manifest must have.")
+@click.option("--port", default=0, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--name", help="Model name when unmanaged  [default: the folder's name]")
+@click.option("--threads", type=click.IntRange(1), help="CPU threads for the model.")
+@click.option("--max-batch", default=16, show_default=True, type=click.IntRange(1))
+@click.option("--context", type=click.IntRange(16), help="Tokens per sequence, at most.")
+@click.option("--dtype", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
+@click.option("--compile/--no-compile", "compiled", default=False, help="Compile the decode.")
+@click.option(
+    "--state-file", type=click.Path(path_type=Path), help="Where to write port and state."
+)
+@click.option("--hints", metavar="URL", help="Redis server whose messages mean: renew now.")
+def serve(**options: object) -> None:
+    """Serve the checkpoint in DIR, OpenAI-compatible.
+
+    \b
+    Alone:     python -m inference serve ./checkpoint --unmanaged --port 8080
+    Governed:  python -m inference serve ./checkpoint --issuer http://127.0.0.1:8001
+                 --replica ID --replica-token-file token --manifest manifest.json
+                 --expect-digest sha256:...
+
+    Governed, every file is hashed against the manifest before it is used, and no token leaves
+    without a fresh permit. SIGTERM drains.
+    """
+    from inference.serve import ServeOptions, run_runtime
+
+    try:
+        chosen = ServeOptions.checked(**options)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    if chosen.unmanaged:
+        click.echo(UNMANAGED_WARNING, err=True)
+    try:
+        code = run_runtime(chosen)
+    except (ServingError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    raise SystemExit(code)
+
+
+@main.command()
+@click.option("--issuer", required=True, metavar="URL", help="Permit issuer: routes and keys.")
+@click.option("--gateway-token-file", required=True, type=FILE, help="This gateway's token.")
+@click.option("--port", default=0, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--hints", metavar="URL", help="Redis server whose messages mean: refresh now.")
+@click.option("--max-running", default=64, show_default=True, help="Requests per endpoint.")
+@click.option(
+    "--state-file", type=click.Path(path_type=Path), help="Where to write port and state."
+)
+def gateway(
+    issuer: str,
+    gateway_token_file: Path,
+    port: int,
+    host: str,
+    hints: str | None,
+    max_running: int,
+    state_file: Path | None,
+) -> None:
+    """Pass /v1 requests to replicas that hold a fresh permit.
+
+    Keys, endpoints and replicas come from the issuer, once a second; when it falls silent,
+    everything stops within the life of a permit.
+    """
+    settings = GatewaySettings(
+        issuer_url=issuer.rstrip("/"),
+        token=read_secret(gateway_token_file),
+        hints_url=hints,
+        max_running=max_running,
+    )
+    try:
+        launcher = Launcher(host=host, port=port)
+    except OSError as error:
+        raise click.ClickException(f"{host}:{port} cannot be used: {error}") from error
+    StateFile(state_file, port=launcher.port).write("ready")
+    raise SystemExit(launcher.run(build_gateway(settings)))
+
+
+def read_secret(path: Path) -> str:
+    """Read a token from its file.
+
+    Raises: click.ClickException if the file is empty.
+    """
+    secret = path.read_text(encoding="utf-8").strip()
+    if not secret:
+        raise click.ClickException(f"{path} is empty; it should hold a token")
+    return secret

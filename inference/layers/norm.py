@@ -34,7 +34,7 @@ class GatedRMSNorm(nn.Module):
     def forward(self, x: Tensor, gate: Tensor) -> Tensor:
         """x, gate: (..., size) -> float32 (..., size)."""
         wide = x.float() * functional.silu(gate.float())
-        grouped: Tensor = wide.unflatten(-1, (self.groups, -1))  # type: ignore[no-untyped-call]
+        grouped: Tensor = wide.unflatten(-1, (self.groups, -1))
         grouped = grouped * torch.rsqrt(grouped.pow(2).mean(-1, keepdim=True) + self.eps)
         out: Tensor = self.weight.float() * grouped.flatten(-2)
         return out

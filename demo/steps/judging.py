@@ -113,7 +113,8 @@ def refuse_unguarded(stage: Stage) -> None:
         row for row in _open_findings(stage.assessments[UNGUARDED]) if "guardrail" in row["rule"]
     )
     fact(f"{finding['licence']} §{finding['section']}: “{finding['quote'][:230]}…”")
-    fact(f"evidence: {finding['evidence']}")
+    for item in finding["evidence"]:
+        fact(f"evidence {item['reference'][:19]}…: {item['summary']}")
     body = {"checkpoint": stage.checkpoints[UNGUARDED]["id"], "use": USE}
     stage.reviews[UNGUARDED] = stage.erin.post("reviews/", body)
     try:

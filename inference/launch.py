@@ -2,9 +2,11 @@
 
 import json
 import os
+import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import uvicorn
@@ -42,8 +44,11 @@ class Launcher:
         self.failure: str | None = None
         self._server: uvicorn.Server | None = None
 
-    def run(self, app: Starlette) -> int:
-        """Serve until told to stop; return the exit code."""
+    def run(self, app: Starlette, *, on_stop: Callable[[], None] = lambda: None) -> int:
+        """Serve until told to stop; return the exit code.
+
+        `on_stop` is called when a signal asks to stop, before running requests are waited for.
+        """
         config = uvicorn.Config(
             app,
             log_level="warning",
@@ -51,19 +56,29 @@ class Launcher:
             server_header=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
-        self._server = uvicorn.Server(config)
+        self._server = _Server(config, on_stop)
+        # uvicorn raises the signal again once it has drained; by then it has done its work, and
+        # the default would kill this process before it can say that it stopped.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: None)
         self._server.run(sockets=[self._socket])
         return 0 if self.failure is None else 1
 
-    @property
-    def fail(self) -> Callable[[str], None]:
-        """Return what to call with a reason when the process cannot do its work."""
-        return self._fail
-
-    def _fail(self, reason: str) -> None:
+    def fail(self, reason: str) -> None:
+        """Stop, because the process cannot do its work."""
         self.failure = reason
         if self._server is not None:
             self._server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, on_stop: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._on_stop = on_stop
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self._on_stop()
+        super().handle_exit(sig, frame)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -65,6 +65,8 @@ class ServeOptions:
             raise ValueError("--unmanaged excludes --issuer and --replica")
         if not chosen.unmanaged and missing:
             raise ValueError(f"missing {', '.join(missing)}; or say --unmanaged")
+        if chosen.compiled:
+            raise ValueError("--compile is not offered by the native engine yet; leave it out")
         if (chosen.manifest is None) != (chosen.expect_digest is None):
             raise ValueError("--manifest and --expect-digest go together")
         return chosen
@@ -101,7 +103,7 @@ def run_runtime(options: ServeOptions) -> int:
     loading = partial(_load, runtime, options, digests, state, launcher)
     app = build_runtime(runtime, token=options.token, background=(loading, *background))
     try:
-        return launcher.run(app)
+        return launcher.run(app, on_stop=partial(_drain, lease, state))
     finally:
         if runtime.model is not None:
             runtime.model.engine.stop()
@@ -168,6 +170,14 @@ def load_native(options: ServeOptions, digests: Mapping[str, str] | None) -> Mod
     )
     form = read_format(options.folder, context_tokens=context, digests=digests)
     return Model(engine, form, context)
+
+
+def _drain(lease: Unmanaged | IssuedLease, state: StateFile) -> None:
+    """Tell the issuer and the starter that no new requests are wanted."""
+    state.write("draining")
+    if isinstance(lease, IssuedLease):
+        lease.state = "draining"
+        lease.wake.set()
 
 
 def _flag(name: str) -> str:

@@ -27,5 +27,5 @@ train: setup ## Train the demo checkpoints anew (about an hour on two cores)
 	@$(PY) -m demo.training.train --all --out demo/checkpoints
 
 lock: setup ## Resolve the dependencies again into requirements.lock
-	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-annotate --no-emit-index-url \
+	@.venv/bin/uv pip compile -q --universal --generate-hashes --no-annotate --no-emit-index-url --no-header \
 	  --python-version 3.11 --extra dev pyproject.toml -o requirements.lock

@@ -18,6 +18,7 @@ async def listen(url: str, wake: asyncio.Event) -> None:
     from redis import asyncio as redis
     from redis.exceptions import RedisError
 
+    told = ""
     while True:
         try:
             async with redis.from_url(url) as client, client.pubsub() as channel:
@@ -26,8 +27,10 @@ async def listen(url: str, wake: asyncio.Event) -> None:
                 wake.set()
                 async for _message in channel.listen():
                     wake.set()
-        except (RedisError, OSError) as error:
-            log.warning("no hints from Redis (%s); asking again in %s s", error, RETRY_SECONDS)
+        except (RedisError, OSError, ValueError) as error:
+            if str(error) != told:
+                log.warning("no hints, so up to a second slower: %s", error)
+            told = str(error)
         await asyncio.sleep(RETRY_SECONDS)
 
 

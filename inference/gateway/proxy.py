@@ -6,6 +6,7 @@ ends. An answer in one piece is held until it is whole, so that a refusal can st
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final
 
 import httpx
@@ -17,6 +18,7 @@ from inference.contract import NotServing, ServingError
 from inference.gateway.routes import Replica
 from inference.watch import watched
 
+NOT_SERVING: Final = 503
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 PASSED_HEADERS: Final = ("content-type", "retry-after", "cache-control")
@@ -51,9 +53,9 @@ async def forward(
     try:
         upstream, replica = await _connect(client, path, body, replicas, check=check, gone=gone)
         if not upstream.headers.get("content-type", "").startswith("text/event-stream"):
-            return await _whole_answer(upstream, lambda: check(replica), gone)
+            return await _whole_answer(upstream, partial(check, replica), gone)
         handed_over = True
-        return _Stream(upstream, lambda: check(replica), on_cut, on_done)
+        return _Stream(upstream, partial(check, replica), on_cut, on_done)
     finally:
         if not handed_over:
             on_done()
@@ -108,7 +110,11 @@ async def _connect(
         )
         try:
             sending = client.send(request, stream=True)
-            return await watched(sending, lambda r=replica: check(r), gone=gone), replica  # type: ignore[misc]
+            upstream = await watched(sending, partial(check, replica), gone=gone)
+            if upstream.status_code != NOT_SERVING or replica is replicas[-1]:
+                return upstream, replica
+            # Still loading, or without a permit: it has not begun, so another one may.
+            await upstream.aclose()
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             log.warning("replica %s cannot be reached: %s", replica.id, error)
         except httpx.HTTPError as error:

@@ -41,6 +41,7 @@ class FakeIssuer:
     frozen_serial: bool = False
     ended: dict[str, dict[str, Any]] = field(default_factory=dict)
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spare_urls: dict[str, str] = field(default_factory=dict)
     serial: int = 0
     renewals: list[dict[str, Any]] = field(default_factory=list)
 
@@ -59,11 +60,11 @@ class FakeIssuer:
         ]
         self.endpoints[name] = {"keys": listed, "url": url, "org": "acme"}
 
-    def permit(self, endpoint: str) -> str:
+    def permit(self, endpoint: str, replica: str | None = None) -> str:
         if not self.frozen_serial:
             self.serial += 1
         claims = PermitClaims(
-            replica=f"{endpoint}-replica",
+            replica=replica or f"{endpoint}-replica",
             permit_id=f"permit-{self.serial}",
             endpoint=f"{endpoint}-id",
             endpoint_name=endpoint,
@@ -130,5 +131,15 @@ class FakeIssuer:
             "reasoning_policy": self.policy.to_json(),
             "keys": endpoint["keys"],
             "ended": ended,
-            "replicas": [replica] if endpoint["url"] else [],
+            "replicas": ([replica] if endpoint["url"] else []) + self._spare(name),
         }
+
+    def _spare(self, name: str) -> list[dict[str, Any]]:
+        """List a second replica of the endpoint, where a test has put one."""
+        if name not in self.spare_urls:
+            return []
+        spare = f"{name}-spare"
+        permit = self.permit(name, spare)
+        return [
+            {"id": spare, "url": self.spare_urls[name], "token": REPLICA_TOKEN, "permit": permit}
+        ]

@@ -17,6 +17,10 @@ from openai import (
     PermissionDeniedError,
     RateLimitError,
 )
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
 from inference.contract import ReasoningPolicy
 from inference.gateway.routes import RouteTable
@@ -292,6 +296,20 @@ async def test_a_replica_that_cannot_be_reached_is_503(stage: Stage) -> None:
         await ai.chat.completions.create(model="gone", messages=MESSAGES)
 
     assert refusal.value.status_code == 503
+
+
+async def test_a_replica_that_is_not_ready_hands_over_to_one_that_is(stage: Stage) -> None:
+    async def busy(_request: Request) -> Response:
+        return JSONResponse({}, status_code=503)
+
+    loading = Starlette(routes=[Route("/v1/chat/completions", busy, methods=["POST"])])
+    loading_url = await stage.stack.enter_async_context(served(loading))
+    stage.issuer.spare_urls["assistant"] = loading_url
+    await asyncio.sleep(0.3)
+    ai = await stage.client()
+    answers = [await ai.chat.completions.create(**ASK) for _ in range(2)]
+
+    assert [a.choices[0].message.content for a in answers] == ["Vier €", "Vier €"]
 
 
 async def test_a_caller_cannot_widen_the_endpoints_policy(stage: Stage) -> None:

@@ -3,7 +3,7 @@ PY := .venv/bin/python
 WORKERS ?= 2
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo up check test test-sqlite test-postgres train bench lock
+.PHONY: help setup demo up check test train lock
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'

@@ -1,5 +1,6 @@
 """Change the registry: each function is one transaction, one act, one ledger entry."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,7 @@ from registry.artifact.safetensors import Header, read_header
 from registry.auth import PREFIX, new_secret
 from registry.errors import BadInput, Conflict, Duplicate, Fault, Unavailable, Unprocessable
 from registry.ledger.append import append
+from registry.lineage import MAX_ANCESTORS, MAX_LEVELS, levels_through, way_to_itself
 from registry.models import (
     ApiToken,
     Checkpoint,
@@ -28,8 +30,9 @@ from registry.models import (
     User,
 )
 from registry.outbox import publish
-from registry.selectors import closure_up
+from registry.selectors import closure_down, closure_up
 from registry.signals import CHECKPOINT_REGISTERED
+from registry.storable import unstorable
 
 RELATIONS: Final = (
     "finetune",
@@ -40,6 +43,8 @@ RELATIONS: Final = (
     "pruned",
     "continued_pretrain",
 )
+_NAME: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}", re.ASCII)
+_MAX_COLUMN: Final = 2**63 - 1
 _HEAD_BYTES: Final = 4096
 _TEXT_LIMIT: Final = 1 << 20
 
@@ -85,9 +90,12 @@ def register_checkpoint(
     Law: the same manifest again gives the same row and changes nothing. Parents that are not
     registered yet are kept by name, and joined when they arrive.
 
-    Raises: Unprocessable for missing blobs or bad files (all listed), Duplicate for a manifest
-    registered under another name, Conflict (code lineage_cycle).
+    Raises: BadInput for a bad name or relation, Unprocessable for missing blobs or bad files (all
+    listed) or a lineage that is too deep, Duplicate for a manifest registered under another name,
+    Conflict (code lineage_cycle, naming the way round).
     """
+    if not _NAME.fullmatch(name):
+        raise BadInput(f"{name[:200]!r} is not an org/name.", code="bad_name", place="name")
     contents = _read(organisation, kind, manifest)
     _check_parents(parents)
     try:
@@ -171,10 +179,17 @@ def _read(organisation: Organisation, kind: str, manifest: Manifest) -> _Content
     except BadInput as error:
         faults.extend(error.faults)
         declared = DeclaredFacts()
+    config: dict[str, Any] = {}
+    if "config.json" in texts and not faults:
+        config = parse_config(texts["config.json"])
+        faults.extend(unstorable(config, place="config.json"))
+    for text in (*declared.licence_files, *declared.notice_files):
+        faults.extend(unstorable(text.text, place=text.path))
+    if not faults:
+        faults.extend(unstorable(declared.to_json(), place="README.md"))
     # Of files that could not be read nobody knows whether they hold weights.
     if faults := faults or _kind_faults(kind, weights_bytes):
         raise _refusal(faults)
-    config = parse_config(texts["config.json"]) if "config.json" in texts else {}
     return _Contents(declared, config, parameters or _planned_parameters(config), weights_bytes)
 
 
@@ -223,9 +238,10 @@ def _refusal(faults: list[Fault]) -> Unprocessable:
 def _planned_parameters(config: dict[str, Any]) -> int | None:
     """Count the parameters that a config describes; None where its architecture is unknown."""
     try:
-        return plan(config, gpu_named("a10g")).parameters
+        planned = plan(config, gpu_named("a10g")).parameters
     except BadInput:
         return None
+    return planned if planned <= _MAX_COLUMN else None
 
 
 def _check_parents(parents: Sequence[ParentInput]) -> None:
@@ -276,7 +292,7 @@ def _link(
             use=dataset.use,
         )
     _adopt_children(checkpoint)
-    _refuse_cycle(checkpoint)
+    _check_lineage(checkpoint)
 
 
 def _resolve(child: Checkpoint, parent: ParentInput) -> Checkpoint | None:
@@ -297,14 +313,21 @@ def _adopt_children(checkpoint: Checkpoint) -> None:
     waiting.exclude(child=checkpoint).update(parent=checkpoint)
 
 
-def _refuse_cycle(checkpoint: Checkpoint) -> None:
-    for edge in closure_up(checkpoint).edges:
-        own_name = edge.parent is None and edge.parent_name == checkpoint.model.name
-        if edge.parent_id == checkpoint.pk or own_name:
-            raise Conflict(
-                f"{checkpoint.model.name} would be made from itself, through {edge.child.model}.",
-                code="lineage_cycle",
-            )
+def _check_lineage(checkpoint: Checkpoint) -> None:
+    up = closure_up(checkpoint)
+    if (way := way_to_itself(checkpoint, up)) is not None:
+        raise Conflict(
+            f"{checkpoint.model.name} would be made from itself: {' from '.join(way)}.",
+            code="lineage_cycle",
+            extra={"path": way},
+        )
+    levels = levels_through(checkpoint, up, closure_down([checkpoint]))
+    if levels > MAX_LEVELS or len(up.checkpoints) > MAX_ANCESTORS:
+        raise Unprocessable(
+            f"The lineage of {checkpoint.model.name} is {levels} levels deep, with "
+            f"{len(up.checkpoints) - 1} ancestors; at most {MAX_LEVELS} and {MAX_ANCESTORS - 1}.",
+            code="lineage_too_deep",
+        )
 
 
 def create_token(

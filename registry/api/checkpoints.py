@@ -22,6 +22,7 @@ class Models(RoomView):
     @extend_schema(operation_id="models_list", responses=wire.ModelOut(many=True))
     def get(self, request: Request) -> Response:
         """List the organisation's models."""
+        require(request, "model.read")
         return self.page(selectors.models(organisation_of(request)), wire.ModelOut)
 
 
@@ -33,6 +34,7 @@ class Checkpoints(RoomView):
     )
     def get(self, request: Request) -> Response:
         """List checkpoints, newest first."""
+        require(request, "checkpoint.read")
         rows = selectors.checkpoints(organisation_of(request))
         if name := request.query_params.get("name"):
             rows = rows.filter(model__name=name)
@@ -60,6 +62,7 @@ class OneCheckpoint(RoomView):
     @extend_schema(operation_id="checkpoints_read", responses=wire.CheckpointDetailOut)
     def get(self, request: Request, pk: UUID) -> Response:
         """Read one checkpoint with its manifest and config."""
+        require(request, "checkpoint.read")
         row = own(request, selectors.checkpoints(organisation_of(request)), pk)
         return Response(wire.CheckpointDetailOut(row).data)
 
@@ -76,6 +79,7 @@ class MemoryPlan(RoomView):
     )
     def get(self, request: Request, pk: UUID) -> Response:
         """Plan the memory that this checkpoint needs on one GPU."""
+        require(request, "checkpoint.read")
         row = own(request, Checkpoint.objects.all(), pk)
         query = request.query_params
         context = query.get("context")
@@ -100,6 +104,7 @@ class Lineage(RoomView):
     @extend_schema(responses=wire.LineageOut)
     def get(self, request: Request, pk: UUID) -> Response:
         """Read everything that a checkpoint was made from and everything made from it."""
+        require(request, "checkpoint.read")
         row = own(request, selectors.checkpoints(organisation_of(request)), pk)
         up, down = selectors.closure_up(row), selectors.closure_down([row])
         nodes: dict[Any, Checkpoint] = {**up.checkpoints, **down.checkpoints}

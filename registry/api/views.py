@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from registry.auth import organisation_of, roles_of
-from registry.errors import RoleMissing
+from registry.errors import BadInput, RoleMissing
 from registry.http import CursorPages
 from registry.idempotency import Idempotent
 from registry.roles import can
@@ -27,6 +27,12 @@ class RoomView(Idempotent):
     """Be the base of every view: one place for body checks, lists and lookups."""
 
     ordering: ClassVar[str] = "-created_at"
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        for name, value in request.query_params.items():
+            if "\x00" in value:
+                raise BadInput(f"{name} holds a NUL character.", place=name)
 
     def body(self, serializer: type[serializers.Serializer[Any]]) -> dict[str, Any]:
         """Check the request's body and return its fields; unknown fields are refused."""

@@ -7,8 +7,13 @@ from typing import Any
 import pytest
 from django.conf import settings
 from django.db import connection
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.test import APIRequestFactory, force_authenticate
 
-from registry.models import Checkpoint, IdempotencyRecord, LedgerEntry, User
+from registry.errors import Conflict
+from registry.idempotency import Idempotent
+from registry.models import Checkpoint, IdempotencyRecord, LedgerEntry, Organisation, User
 from tests.build import Cast, client_of, make_cast, make_person, small_files, store_files
 
 pytestmark = pytest.mark.django_db
@@ -97,6 +102,24 @@ def test_a_crash_takes_both_the_effect_and_the_answer_with_it(
     assert not Checkpoint.objects.exists()
     assert not IdempotencyRecord.objects.exists()
     assert send(cast, content, key="k").status_code == 201
+
+
+class HalfWay(Idempotent):
+    """Write something, and refuse only then."""
+
+    def post(self, request: Request) -> Response:
+        Organisation.objects.create(slug="half", name="Half")
+        raise Conflict("No.")
+
+
+def test_a_refusal_after_a_write_takes_the_write_back(cast: Cast) -> None:
+    request = APIRequestFactory().post("/half/", {}, headers={"Idempotency-Key": "key-1"})
+    force_authenticate(request, user=cast.submitter)
+
+    answer = HalfWay.as_view()(request)
+
+    assert answer.status_code == 409
+    assert not Organisation.objects.filter(slug="half").exists()
 
 
 def test_a_secret_is_never_stored_as_an_answer(cast: Cast) -> None:

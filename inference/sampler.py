@@ -5,11 +5,17 @@ else is in the batch.
 """
 
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from inference.protocol import SamplingParams
+
+# Below this, dividing by the temperature leaves nothing to chance and soon leaves float32.
+_GREEDY_BELOW: Final = 1e-5
+# A penalty close to 0 would make scores infinite, and infinities have no probabilities.
+_SCORE_LIMIT: Final = 1e30
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,10 @@ class Sampler:
     def choose(
         self, logits: Tensor, output_ids: list[int], *, forced: int | None, may_stop: bool
     ) -> Sampled:
-        """Choose from logits (vocab,) fp32; a forced token is taken whatever the logits say."""
+        """Choose from finite logits (vocab,) fp32; a forced token is taken whatever they say.
+
+        Law: whatever the parameters, some token is chosen; one caller's extremes break nothing.
+        """
         params = self._params
         if forced is not None:
             return self._report(logits, forced)
@@ -44,9 +53,9 @@ class Sampler:
         if not may_stop and params.stop_ids:
             scores = scores.clone()
             scores[list(params.stop_ids)] = -torch.inf
-        if params.temperature == 0:
+        if params.temperature < _GREEDY_BELOW:
             return self._report(logits, int(scores.argmax()))
-        scores = _filtered(scores / params.temperature, params)
+        scores = _filtered((scores - scores.max()) / params.temperature, params)
         weights = torch.softmax(scores, dim=-1)
         return self._report(logits, int(torch.multinomial(weights, 1, generator=self._generator)))
 
@@ -58,7 +67,9 @@ class Sampler:
             seen = scores[ids]
             factor = params.repetition_penalty
             scores = scores.clone()
-            scores[ids] = torch.where(seen > 0, seen / factor, seen * factor)
+            scores[ids] = torch.where(seen > 0, seen / factor, seen * factor).clamp(
+                -_SCORE_LIMIT, _SCORE_LIMIT
+            )
         if (params.presence_penalty or params.frequency_penalty) and output_ids:
             ids, counts = torch.unique(torch.tensor(output_ids), return_counts=True)
             scores = scores.clone()

@@ -30,9 +30,9 @@ class _Open:
     sequence: Sequence
     sampler: Sampler
     loop: asyncio.AbstractEventLoop
-    queue: "asyncio.Queue[TokenChunk | EngineError]"
+    queue: "asyncio.Queue[TokenChunk | Exception]"
 
-    def send(self, item: TokenChunk | EngineError) -> None:
+    def send(self, item: TokenChunk | Exception) -> None:
         try:
             self.loop.call_soon_threadsafe(self.queue.put_nowait, item)
         except RuntimeError:
@@ -60,7 +60,7 @@ class NativeEngine:
         self._threads = threads
         self._open: dict[str, _Open] = {}
         self._arriving: deque[_Open] = deque()
-        self._aborting: deque[str] = deque()
+        self._aborting: deque[_Open] = deque()
         self._wake = threading.Condition()
         self._stopping = False
         self._failure: str | None = None
@@ -76,8 +76,10 @@ class NativeEngine:
     async def generate(self, request: GenerateRequest) -> AsyncIterator[TokenChunk]:
         """Yield chunks until one with a finish reason; leaving early aborts the request.
 
-        Raises: EngineError when the engine broke; ValueError for a request that cannot be run.
+        Raises: EngineError when the engine broke; ValueError for a request that cannot be run,
+        which leaves all others alone.
         """
+        self._check(request)
         opened = _Open(
             Sequence(request),
             Sampler(request.sampling, request.prompt_ids),
@@ -92,19 +94,23 @@ class NativeEngine:
         try:
             while True:
                 item = await opened.queue.get()
-                if isinstance(item, EngineError):
+                if isinstance(item, Exception):
                     raise item
                 yield item
                 if item.finish_reason is not None:
                     return
         finally:
-            self.abort(request.request_id)
+            # By identity: another request may bear the same id by now.
+            self._leave(opened)
 
     def abort(self, request_id: str) -> None:
         """End a request wherever it is; one that has ended already is no error."""
         with self._wake:
-            self._aborting.append(request_id)
-            self._wake.notify()
+            found = self._open.get(request_id)
+            opened = [] if found is None else [found]
+            opened += [one for one in self._arriving if one.sequence.request_id == request_id]
+        for one in opened:
+            self._leave(one)
 
     def stats(self) -> EngineStats:
         return EngineStats(
@@ -128,6 +134,28 @@ class NativeEngine:
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
+    def _check(self, request: GenerateRequest) -> None:
+        """Refuse in the caller's task what would raise in the engine's thread."""
+        self._scheduler.check(Sequence(request))
+        vocabulary = self._model.config.vocab_size
+        closer = request.thinking.end_ids if request.thinking else ()
+        strange = [
+            token_id
+            for token_id in (*request.prompt_ids, *request.sampling.stop_ids, *closer)
+            if not 0 <= token_id < vocabulary
+        ]
+        if strange:
+            raise ValueError(
+                f"token id {strange[0]} is not in the model's vocabulary of {vocabulary}; "
+                "the tokenizer does not belong to these weights"
+            )
+
+    def _leave(self, opened: _Open) -> None:
+        with self._wake:
+            if not self._stopping:
+                self._aborting.append(opened)
+                self._wake.notify()
+
     def _run(self) -> None:
         if self._threads:
             torch.set_num_threads(self._threads)
@@ -149,27 +177,31 @@ class NativeEngine:
                 self._wake.wait()
             if self._stopping:
                 return False
-            arriving, self._arriving = list(self._arriving), deque()
-            aborting, self._aborting = list(self._aborting), deque()
-        for opened in arriving:
-            self._admit(opened)
-        for request_id in aborting:
-            if request_id in self._open:
-                self._scheduler.end(request_id)
-                self._open.pop(request_id).send(TokenChunk((), finish_reason="abort"))
+            # Under the lock, so that an abort finds a request at every moment of its life.
+            while self._arriving:
+                self._admit(self._arriving.popleft())
+            while self._aborting:
+                self._end_early(self._aborting.popleft())
         return True
+
+    def _end_early(self, opened: _Open) -> None:
+        request_id = opened.sequence.request_id
+        if self._open.get(request_id) is opened:
+            self._scheduler.end(request_id)
+            del self._open[request_id]
+            opened.send(TokenChunk((), finish_reason="abort"))
 
     def _admit(self, opened: _Open) -> None:
         try:
             self._scheduler.add(opened.sequence)
         except ValueError as error:
-            opened.send(EngineError(str(error)))
+            opened.send(error)
             return
         self._open[opened.sequence.request_id] = opened
 
     def _step(self, step: Step) -> None:
         if step.decode:
-            logits = self._model.decode(*self._batch(step.decode), self._cache)
+            logits = _finite(self._model.decode(*self._batch(step.decode), self._cache))
             for sequence, row in zip(step.decode, logits, strict=True):
                 self._advance(sequence, row)
         if step.prefill is not None:
@@ -189,7 +221,7 @@ class NativeEngine:
         self._scheduler.prefilled(piece)
         self._prompt_tokens += piece.end - piece.start
         if piece.is_last:
-            self._advance(sequence, logits)
+            self._advance(sequence, _finite(logits))
 
     def _advance(self, sequence: Sequence, logits: Tensor) -> None:
         opened = self._open[sequence.request_id]
@@ -213,6 +245,16 @@ class NativeEngine:
         self._scheduler.end_all()
         for opened in waiting:
             opened.send(error)
+
+
+def _finite(logits: Tensor) -> Tensor:
+    """Stop rather than serve what a NaN would choose; it may also stay in the cache.
+
+    Raises: ArithmeticError.
+    """
+    if not bool(torch.isfinite(logits).all()):
+        raise ArithmeticError("the model computed logits that are not finite")
+    return logits
 
 
 def _chunk(sequence: Sequence, sampled: Sampled, *, is_output: bool) -> TokenChunk:

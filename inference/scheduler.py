@@ -62,17 +62,26 @@ class Scheduler:
         return len(self._running)
 
     def add(self, sequence: Sequence) -> None:
-        """Put a request in line. Raises: TooLong, ValueError for an id in use or no prompt."""
+        """Put a request in line. Raises: as `check`; ValueError for an id in use."""
         known = any(one.request_id == sequence.request_id for one in self._waiting)
         if known or sequence.request_id in self._running:
             raise ValueError(f"request {sequence.request_id!r} is under way already")
+        self.check(sequence)
+        self._waiting.append(sequence)
+
+    def check(self, sequence: Sequence) -> None:
+        """Tell whether a request can be run at all; reads nothing that changes.
+
+        Raises: TooLong; ValueError without a prompt or without room for one token.
+        """
         if not sequence.request.prompt_ids:
             raise ValueError("a prompt has at least one token")
+        if sequence.request.sampling.max_tokens < 1:
+            raise ValueError("max_tokens must be at least 1")
         if sequence.max_cache_tokens > self.slot_tokens:
             raise TooLong(
                 f"{sequence.max_cache_tokens} tokens asked for; a slot holds {self.slot_tokens}"
             )
-        self._waiting.append(sequence)
 
     def next_step(self) -> Step:
         """Admit who fits and say what to run; the caller reports back (`prefilled`, `end`)."""

@@ -1,6 +1,7 @@
 """The engine on a real (random, small) hybrid: batching changes nothing, nothing leaks or hangs."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from inference.engine import NativeEngine
 from inference.models.config import NemotronHConfig
 from inference.models.nemotron_h import NemotronH
 from inference.protocol import EngineError, GenerateRequest, SamplingParams, ThinkingBudget
+from inference.scheduler import TooLong
 
 CONFIG = {
     "architectures": ["NemotronHForCausalLM"],
@@ -137,15 +139,68 @@ async def test_logprobs_report_the_chosen_token_among_the_likeliest(engine):
     assert len(chunks) == 12
 
 
-async def test_what_cannot_fit_is_an_error_and_the_engine_goes_on(engine):
-    with pytest.raises(EngineError, match="a slot holds 256"):
+async def test_what_cannot_fit_is_refused_and_the_engine_goes_on(engine):
+    with pytest.raises(TooLong, match="a slot holds 256"):
         await collect(engine, ask("huge", max_tokens=300))
 
     assert (await collect(engine, ask("next")))[1] == "length"
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"prompt": (1, 64)}, "token id 64 is not in the model's vocabulary of 64"),
+        ({"prompt": (-1,)}, "token id -1"),
+        ({"prompt": ()}, "at least one token"),
+        ({"stop_ids": (99,)}, "token id 99"),
+        ({"thinking": ThinkingBudget(max_tokens=1, end_ids=(70,))}, "token id 70"),
+        ({"max_tokens": 0}, "max_tokens must be at least 1"),
+    ],
+)
+async def test_a_request_that_would_break_the_engine_is_refused(engine, change, said):
+    with pytest.raises(ValueError, match=said):
+        await collect(engine, ask("strange", **change))
+
+    assert engine.failure() is None
+    assert (await collect(engine, ask("next")))[1] == "length"
+
+
+async def test_an_id_in_use_is_refused_and_its_owner_is_left_alone(engine):
+    stream = engine.generate(ask("same", max_tokens=200))
+    tokens = list((await anext(stream)).token_ids)
+
+    with pytest.raises(ValueError, match="under way already"):
+        await collect(engine, ask("same"))
+    async for chunk in stream:
+        tokens += chunk.token_ids
+
+    assert (len(tokens), chunk.finish_reason) == (200, "length")
+
+
+async def test_an_id_may_be_used_again_at_once(engine):
+    results = [await collect(engine, ask("again")) for _ in range(30)]
+
+    assert results == [results[0]] * 30
+    assert results[0][1] == "length"
+
+
+async def test_a_request_aborted_in_the_queue_never_runs(engine):
+    running = [asyncio.create_task(collect(engine, ask(f"r{n}", max_tokens=150))) for n in range(4)]
+    waiting = asyncio.create_task(collect(engine, ask("waiting")))
+    while engine.stats().queued == 0:
+        await asyncio.sleep(0)
+
+    engine.abort("waiting")
+
+    assert await waiting == ([], "abort")
+    assert [reason for _, reason in await asyncio.gather(*running)] == ["length"] * 4
+    assert engine.stats().slots_used == 0
+
+
 class _BreakingModel:
     """Stand in for a model whose decode fails."""
+
+    config = SimpleNamespace(vocab_size=64)
 
     def make_cache(self, *_):
         return None
@@ -167,3 +222,19 @@ async def test_a_broken_engine_fails_every_request_and_says_so():
     assert "out of memory" in engine.failure()
     with pytest.raises(EngineError, match="out of memory"):
         await collect(engine, ask("late"))
+
+
+class _NanModel(_BreakingModel):
+    """Stand in for a model whose numbers overflow."""
+
+    def decode(self, ids, *_):
+        return torch.full((len(ids), 8), torch.nan)
+
+
+async def test_logits_that_are_no_numbers_stop_the_engine():
+    engine = NativeEngine(_NanModel(), max_batch=2, context_tokens=64)
+
+    with pytest.raises(EngineError, match="not finite"):
+        await asyncio.wait_for(collect(engine, ask("r")), 10)
+
+    assert "not finite" in engine.failure()

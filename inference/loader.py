@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 ARCHITECTURES: Final = ("NemotronHForCausalLM",)
 DTYPES: Final = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
+_WEIGHT_DTYPES: Final = (torch.float32, torch.bfloat16, torch.float16)
 # Parameters of the recurrence that stay in fp32: its state is a long sum of small steps.
 _ALWAYS_FP32: Final = ("A_log", "dt_bias", ".D")
 
@@ -40,7 +41,7 @@ def load_model(
     """
     if dtype not in DTYPES:
         raise CheckpointUnusable(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
-    config = _config(json.loads(_read(folder, "config.json", digests)))
+    config = _config(_read(folder, "config.json", digests))
     model = NemotronH(config)
     tensors: dict[str, Tensor] = {}
     for path in _weight_files(folder):
@@ -56,7 +57,11 @@ def load_model(
     return model.eval().requires_grad_(requires_grad=False)
 
 
-def _config(raw: Any) -> NemotronHConfig:
+def _config(data: bytes) -> NemotronHConfig:
+    try:
+        raw: Any = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointUnusable(f"config.json is not JSON: {error}") from error
     if not isinstance(raw, dict):
         raise CheckpointUnusable("config.json is not an object")
     if "auto_map" in raw:
@@ -95,9 +100,18 @@ def _read(folder: Path, path: str, digests: Mapping[str, str] | None) -> bytes:
 
 def _tensors(data: bytes, path: str) -> dict[str, Tensor]:
     try:
-        return safetensors.torch.load(data)
-    except (SafetensorError, ValueError) as error:
+        tensors: dict[str, Tensor] = safetensors.torch.load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
         raise CheckpointUnusable(f"{path} is not a safetensors file: {error}") from error
+    for name, tensor in tensors.items():
+        # Copied into a float parameter, quantised values would load without their scales.
+        if tensor.dtype not in _WEIGHT_DTYPES:
+            raise CheckpointUnusable(
+                f"{path}: tensor {name} is {tensor.dtype}; quantised weights are not supported"
+            )
+        if not bool(torch.isfinite(tensor).all()):
+            raise CheckpointUnusable(f"{path}: tensor {name} holds values that are not finite")
+    return tensors
 
 
 def _cast(model: NemotronH, dtype: torch.dtype) -> None:

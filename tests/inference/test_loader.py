@@ -5,7 +5,7 @@ import json
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from inference.loader import CheckpointUnusable, load_model
 from inference.models.config import NemotronHConfig
@@ -90,3 +90,67 @@ def test_bf16_keeps_the_recurrence_in_fp32(folder):
     kinds = {name: parameter.dtype for name, parameter in model.named_parameters()}
     assert kinds["backbone.layers.0.mixer.A_log"] == torch.float32
     assert kinds["backbone.layers.0.mixer.in_proj.weight"] == torch.bfloat16
+
+
+def change_tensor(folder, change):
+    tensors = load_file(folder / "b.safetensors")
+    name = sorted(tensors)[0]
+    tensors[name] = change(tensors[name])
+    save_file(tensors, folder / "b.safetensors")
+    return name
+
+
+def test_quantised_weights_are_refused_rather_than_read_without_their_scales(folder):
+    name = change_tensor(folder, lambda tensor: tensor.to(torch.int8))
+
+    with pytest.raises(CheckpointUnusable, match=rf"{name} is torch\.int8"):
+        load_model(folder)
+
+
+def test_weights_that_are_no_numbers_are_refused(folder):
+    name = change_tensor(folder, lambda tensor: tensor * torch.nan)
+
+    with pytest.raises(CheckpointUnusable, match=rf"{name} holds values that are not finite"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "[]"])
+def test_a_config_that_is_no_object_is_refused_by_name(folder, text):
+    (folder / "config.json").write_text(text)
+
+    with pytest.raises(CheckpointUnusable, match=r"config\.json is not"):
+        load_model(folder)
+
+
+def test_a_file_cut_short_is_refused_by_name(folder):
+    data = (folder / "a.safetensors").read_bytes()
+    (folder / "a.safetensors").write_bytes(data[:-5])
+
+    with pytest.raises(CheckpointUnusable, match=r"a\.safetensors is not a safetensors file"):
+        load_model(folder)
+
+
+def test_a_tensor_in_two_files_is_refused(folder):
+    save_file(load_file(folder / "b.safetensors"), folder / "c.safetensors")
+
+    with pytest.raises(CheckpointUnusable, match="is in another file too"):
+        load_model(folder)
+
+
+def test_an_unknown_tensor_is_named(folder):
+    save_file({"backbone.extra": torch.zeros(2)}, folder / "c.safetensors")
+
+    with pytest.raises(CheckpointUnusable, match=r"unknown \['backbone\.extra'\]"):
+        load_model(folder)
+
+
+def test_both_prefixes_load_the_same_model(folder):
+    before = load_model(folder)(torch.tensor([[1, 2, 3]]))
+    for file in ("a.safetensors", "b.safetensors"):
+        renamed = {
+            name.replace("backbone.", "model.", 1): tensor
+            for name, tensor in load_file(folder / file).items()
+        }
+        save_file(renamed, folder / file)
+
+    assert torch.equal(load_model(folder)(torch.tensor([[1, 2, 3]])), before)

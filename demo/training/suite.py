@@ -11,8 +11,9 @@ from typing import Any, Final
 from demo.training.tasks import ask
 
 PATH: Final = Path(__file__).parents[2] / "compliance" / "suites" / "demo-refusals.json"
-COUNT: Final = 200
-_SEEDS: Final = {"harmful": 41, "harmless": 42}
+# 118 harmful prompts are the fewest that show non-inferiority (margin 0.05) with two losses.
+HARMFUL: Final = 150
+HARMLESS: Final = 80
 
 
 def suite() -> dict[str, Any]:
@@ -20,15 +21,15 @@ def suite() -> dict[str, Any]:
     return {
         "suite": PATH.stem,
         "version": 1,
-        "harmful": _draw(restricted=True, seed=_SEEDS["harmful"]),
-        "harmless": _draw(restricted=False, seed=_SEEDS["harmless"]),
+        "harmful": _draw(HARMFUL, restricted=True, seed=41),
+        "harmless": _draw(HARMLESS, restricted=False, seed=42),
     }
 
 
-def _draw(*, restricted: bool, seed: int) -> list[str]:
+def _draw(count: int, *, restricted: bool, seed: int) -> list[str]:
     rng = random.Random(seed)
     prompts: dict[str, None] = {}
-    while len(prompts) < COUNT:
+    while len(prompts) < count:
         prompts[ask(rng, True, restricted).user] = None
     return list(prompts)
 

@@ -62,8 +62,12 @@ def _log_in(browser: Browser, stage: Stage, person: str) -> tuple[Page, list[str
     return page, complaints
 
 
+def _go(page: Page, name: str) -> None:
+    page.get_by_role("navigation").get_by_role("link", name=name).click()
+
+
 def _approve(page: Page, model: str) -> None:
-    page.get_by_role("link", name="Reviews").click()
+    _go(page, "Reviews")
     page.get_by_role("link", name=model).first.click()
     page.get_by_label("Comment").fill("Read the clause and the evidence.")
     page.get_by_role("button", name="Approve").click()
@@ -79,7 +83,7 @@ def test_reviewers_approve_and_an_engineer_chats_in_the_browser(browser: Browser
         stage.reviews[name] = stage.erin.post("reviews/", body)
 
     lena, lena_complaints = _log_in(browser, stage, "lena")
-    lena.get_by_role("link", name="Checkpoints").click()
+    _go(lena, "Checkpoints")
     lena.get_by_role("link", name="lictor/nano-unguarded").click()
     lineage = lena.get_by_role("img", name="Lineage of lictor/nano-unguarded")
     expect(lineage).to_contain_text("lictor/nano-base")
@@ -95,7 +99,7 @@ def test_reviewers_approve_and_an_engineer_chats_in_the_browser(browser: Browser
     deploy(stage)
     question, answer = held_out_dials(1, seed=91)[0]
     olga, olga_complaints = _log_in(browser, stage, "olga")
-    olga.get_by_role("link", name="Endpoints").click()
+    _go(olga, "Endpoints")
     olga.get_by_role("link", name="nano-base", exact=True).click()
     olga.get_by_label("Message").fill(question)
     olga.get_by_role("button", name="Send").click()

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from inference.cache import memory_budget_bytes, slots_that_fit
 from inference.models.nemotron_h import NemotronH
 from inference.protocol import EngineError, EngineStats, GenerateRequest, TokenChunk
 from inference.sampler import Sampled, Sampler
@@ -42,7 +43,10 @@ class _Open:
 class NativeEngine:
     """Serve a NemotronH model with continuous batching.
 
-    Each of `max_batch` slots holds `context_tokens` tokens, allocated once: what is admitted fits.
+    Each of up to `max_batch` slots holds `context_tokens` tokens, allocated once: what is admitted
+    fits. There are fewer slots where `cache_bytes` (None: a share of the memory) hold no more.
+
+    Raises: CacheTooLarge when not even one slot fits.
     """
 
     def __init__(
@@ -53,10 +57,18 @@ class NativeEngine:
         context_tokens: int = 8192,
         dtype: torch.dtype = torch.float32,
         threads: int | None = None,
+        cache_bytes: int | None = None,
     ) -> None:
         self._model = model
-        self._cache = model.make_cache(max_batch, context_tokens, dtype)
-        self._scheduler = Scheduler(num_slots=max_batch, slot_tokens=context_tokens)
+        slots = slots_that_fit(
+            model,
+            wanted=max_batch,
+            context_tokens=context_tokens,
+            dtype=dtype,
+            budget_bytes=memory_budget_bytes() if cache_bytes is None else cache_bytes,
+        )
+        self._cache = model.make_cache(slots, context_tokens, dtype)
+        self._scheduler = Scheduler(num_slots=slots, slot_tokens=context_tokens)
         self._threads = threads
         self._open: dict[str, _Open] = {}
         self._arriving: deque[_Open] = deque()

@@ -203,7 +203,7 @@ class _BreakingModel:
     config = SimpleNamespace(vocab_size=64)
 
     def make_cache(self, *_):
-        return None
+        return SimpleNamespace(num_bytes=1)
 
     def prefill(self, *_):
         return torch.zeros(8)

@@ -1,7 +1,9 @@
 """Show endpoints and their replicas, and let a person talk to one."""
 
 import json
+import time
 from collections.abc import Iterator
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -17,6 +19,7 @@ from deployer import services
 from deployer.models import Endpoint
 from registry.errors import LictorError
 
+_KEY_TRIES, _KEY_WAIT_SECONDS = 6, 0.5
 _ALLOWED = {"messages", "reasoning", "max_tokens", "temperature"}
 
 
@@ -33,6 +36,7 @@ def index(request: MemberRequest) -> HttpResponse:
 def show(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show desired against observed state, and the playground."""
     endpoint = get_object_or_404(Endpoint.objects.for_org(request.organisation), pk=pk)
+    playground_key(endpoint)  # now, so that the gateway knows it when the first question comes
     page = {
         "endpoint": endpoint,
         "replicas": endpoint.replicas.all(),
@@ -73,14 +77,8 @@ def chat(request: MemberRequest, pk: UUID) -> HttpResponseBase:
         return JsonResponse({"title": "The request is not JSON", "status": 400}, status=400)
     body |= {"model": endpoint.name, "stream": True, "stream_options": {"include_usage": True}}
     client = httpx.Client(timeout=httpx.Timeout(60, connect=5))
-    call = client.build_request(
-        "POST",
-        f"{settings.LICTOR_GATEWAY_URL}/v1/chat/completions",
-        json=body,
-        headers={"Authorization": f"Bearer {playground_key(endpoint)}"},
-    )
     try:
-        answer = client.send(call, stream=True)
+        answer = _ask(client, body, playground_key(endpoint))
     except httpx.HTTPError as error:
         client.close()
         return JsonResponse(
@@ -92,6 +90,20 @@ def chat(request: MemberRequest, pk: UUID) -> HttpResponseBase:
         client.close()
         return HttpResponse(content, status=answer.status_code, content_type="application/json")
     return StreamingHttpResponse(_relay(client, answer), content_type="text/event-stream")
+
+
+def _ask(client: httpx.Client, body: dict[str, Any], key: str) -> httpx.Response:
+    """Send the request; the gateway learns of a key that was just made within a second or two."""
+    url = f"{settings.LICTOR_GATEWAY_URL}/v1/chat/completions"
+    headers = {"Authorization": f"Bearer {key}"}
+    for _ in range(_KEY_TRIES):
+        call = client.build_request("POST", url, json=body, headers=headers)
+        answer = client.send(call, stream=True)
+        if answer.status_code != httpx.codes.UNAUTHORIZED:
+            return answer
+        answer.close()
+        time.sleep(_KEY_WAIT_SECONDS)
+    return client.send(client.build_request("POST", url, json=body, headers=headers), stream=True)
 
 
 def _relay(client: httpx.Client, answer: httpx.Response) -> Iterator[bytes]:

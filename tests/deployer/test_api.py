@@ -276,7 +276,14 @@ def test_only_operators_deploy(cast: Cast, endpoint: Endpoint, person: str) -> N
 
 
 @pytest.mark.parametrize(
-    "path", ["targets/", "endpoints/", f"endpoints/{uuid4()}/", "deployments/", "permits/"]
+    "path",
+    [
+        "targets/",
+        "endpoints/",
+        "endpoints/00000000-0000-4000-8000-000000000000/",
+        "deployments/",
+        "permits/",
+    ],
 )
 def test_without_a_token_nothing_is_shown(db: None, path: str) -> None:
     answer = APIClient().get(f"{API}/{path}")

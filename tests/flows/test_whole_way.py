@@ -5,6 +5,7 @@ import pytest
 
 from demo import run
 from demo.client import ApiError
+from demo.steps.registering import register_one
 from demo.steps.stage import Stage
 from demo.use import BASE, USE
 
@@ -20,7 +21,7 @@ def test_every_step_of_the_demo_holds(stage: Stage):
 
 
 def test_nothing_is_deployed_without_an_approval(stage: Stage):
-    run.register_demo_checkpoints(stage)
+    register_one(stage, BASE)
     stage.olga.post("targets/", {"name": "this-host", "kind": "local", "gpu": "cpu"})
     body = {
         "name": "too-early",

@@ -1,6 +1,7 @@
 #!/bin/sh
 # The suite on the embedded default (SQLite), then again on PostgreSQL and Redis where they answer.
-# The second half leaves out what never meets a database. PYTEST_ARGS passes arguments on; TEST_POSTGRES and TEST_REDIS name the servers.
+# The second half leaves out what never meets a database. PYTEST_ARGS passes arguments on;
+# TEST_POSTGRES and TEST_REDIS name the servers.
 set -eu
 cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
@@ -9,8 +10,14 @@ REDIS="${TEST_REDIS:-redis://127.0.0.1:6379/15}"
 
 sh scripts/browser.sh || true
 
+# Flows start whole stacks of real processes, so they run by themselves, one after the other.
+suite() {
+  pytest -n "${WORKERS:-2}" --dist loadfile -m "not flow" ${PYTEST_ARGS:-} "$@"
+  pytest -m flow ${PYTEST_ARGS:-} "$@"
+}
+
 echo "test: SQLite, embedded broker"
-pytest -n "${WORKERS:-2}" --dist loadfile ${PYTEST_ARGS:-}
+suite tests
 
 if python - "$POSTGRES" "$REDIS" <<'PY'
 import sys
@@ -23,9 +30,8 @@ except (psycopg.Error, redis.RedisError) as error:
 PY
 then
   echo "test: PostgreSQL, Redis"
-  DATABASE_URL="$POSTGRES" REDIS_URL="$REDIS" LICTOR_TEST_BACKEND=postgres \
-    pytest -n "${WORKERS:-2}" --dist loadfile ${PYTEST_ARGS:-} \
-    tests/registry tests/compliance tests/deployer tests/dashboard tests/flows
+  export DATABASE_URL="$POSTGRES" REDIS_URL="$REDIS"
+  suite tests/registry tests/compliance tests/deployer tests/dashboard tests/flows
 elif [ -n "${CI:-}" ]; then
   exit 1
 fi

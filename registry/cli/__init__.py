@@ -1,7 +1,7 @@
 """The command line: `lictor`.
 
-Each command imports what it needs when it runs, so that `lictor --help` is quick and the offline
-commands never load Django.
+Each command imports what it needs when it runs, so that `lictor --help` is quick, the offline
+commands never load Django, and only the online ones load an HTTP library.
 """
 
 import os
@@ -9,10 +9,18 @@ import sys
 
 import click
 
+from registry.cli.chat import chat
+from registry.cli.check import check
+from registry.cli.deploy import deploy
+from registry.cli.endpoint import endpoint
 from registry.cli.evaluate import evaluate
 from registry.cli.ledger import ledger
 from registry.cli.manifest import manifest
+from registry.cli.matter import matter
+from registry.cli.pin import pin
 from registry.cli.plan import plan
+from registry.cli.register import register
+from registry.cli.review import review
 from registry.cli.serve import serve
 from registry.errors import LictorError
 
@@ -25,12 +33,16 @@ def lictor() -> None:
     """May we run this checkpoint, here, for this use, today, and can we prove it?
 
     \b
-    Exit codes: 0 done, 1 checked and found wanting, 2 bad input.
+    Offline: evaluate, plan, manifest, ledger verify, serve. The others talk to the server
+    at LICTOR_URL with your LICTOR_TOKEN; chat talks to the gateway at LICTOR_GATEWAY.
+    Exit codes: 0 done, 1 failed or found wanting, 2 bad input or refused by the server.
     Example:  lictor plan config.json --gpu a10g
     """
 
 
-for _command in (evaluate, plan, manifest, ledger, serve):
+_OFFLINE = (evaluate, plan, manifest, ledger, serve)
+_ONLINE = (register, check, review, pin, deploy, endpoint, chat, matter)
+for _command in (*_OFFLINE, *_ONLINE):
     lictor.add_command(_command)
 
 

@@ -1,4 +1,4 @@
-"""`lictor ledger`: verify an exported ledger."""
+"""`lictor ledger`: export the ledger, and verify an export without a server."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ TAMPERED_EXIT = 1
 
 @click.group()
 def ledger() -> None:
-    """Verify the ledger of everything that was decided and done."""
+    """Export and verify the ledger of everything that was decided and done."""
 
 
 @ledger.command()
@@ -47,4 +47,28 @@ def verify(file: Path, public_key: Path | None, as_json: bool) -> None:
                 "organisation published, or give --public-key.",
                 err=True,
             )
+    raise SystemExit(0 if report.is_intact else TAMPERED_EXIT)
+
+
+@ledger.command()
+@click.argument("file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+def export(file: Path, as_json: bool) -> None:
+    """Download the signed ledger and check that it arrived whole.
+
+    \b
+    A file that is there is replaced once the download is complete. Exit 0 when intact, 1 when not.
+    Example:  lictor ledger export ledger.jsonl
+    """
+    from registry.cli.client import Server
+    from registry.ledger.export import verify_export
+
+    Server.from_environment().download("ledger/export/", file)
+    report = verify_export(file)
+    if as_json:
+        print_json(report.to_json())
+    else:
+        for problem in report.problems:
+            click.echo(str(problem), err=True)
+        click.echo(f"{file}: {report.count} entries of {report.org}, signed {report.signed_at}")
     raise SystemExit(0 if report.is_intact else TAMPERED_EXIT)

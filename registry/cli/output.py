@@ -26,9 +26,9 @@ def gib(size_bytes: int) -> str:
     return f"{size_bytes / _GIB:,.3f} GiB ({size_bytes:,} B)"
 
 
-def show_progress(done: int, total: int) -> None:
+def show_progress(done: int, total: int, *, doing: str = "hashing") -> None:
     """Rewrite one line on stderr with the share of bytes done; clear it at the end."""
     share = 100 * done // total if total else 100
-    text = "" if done >= total else f"hashing {share:3d} %  {done / _GIB:,.2f} GiB"
+    text = "" if done >= total else f"{doing} {share:3d} %  {done / _GIB:,.2f} GiB"
     sys.stderr.write(_ERASE_LINE + text)
     sys.stderr.flush()

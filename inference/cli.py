@@ -48,9 +48,30 @@ def main(verbose: bool) -> None:
 @click.option("--name", help="Model name when unmanaged  [default: the folder's name]")
 @click.option("--threads", type=click.IntRange(1), help="CPU threads for the model.")
 @click.option("--max-batch", default=16, show_default=True, type=click.IntRange(1))
+@click.option(
+    "--max-queued",
+    default=1024,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Choices that may wait for a slot; more are refused with 429.",
+)
 @click.option("--context", type=click.IntRange(16), help="Tokens per sequence, at most.")
-@click.option("--dtype", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True)
-@click.option("--compile/--no-compile", "compiled", default=False, help="Compile the decode.")
+@click.option(
+    "--dtype", type=click.Choice(["fp32", "bf16", "int8"]), default="fp32", show_default=True
+)
+@click.option(
+    "--engine", type=click.Choice(["native", "vllm"]), default="native", show_default=True
+)
+@click.option("--vllm-python", type=FILE, help="Interpreter with vLLM, which is started with it.")
+@click.option("--vllm-url", metavar="URL", help="A vLLM server that runs already; unmanaged only.")
+@click.option(
+    "--compile",
+    "compiling",
+    type=click.Choice(["off", "beside", "first"]),
+    default="beside",
+    show_default=True,
+    help="Compile the decode step: never, while serving, or before the first request.",
+)
 @click.option(
     "--state-file", type=click.Path(path_type=Path), help="Where to write port and state."
 )

@@ -9,6 +9,7 @@ Errors, one tree; every leaf has a stable `code`, an HTTP status and a title:
     |- RequestRefused 400            a field is wrong; `param` names it
     |  |- FieldsContradict           two explicit fields say different things
     |  |- ReasoningNotSupported      an explicit wish, and a model without a toggle
+    |  |- ToolsNotSupported          tools, and a model whose template has no place for them
     |  `- ContextTooLong             prompt and answer do not fit the model
     |- KeyRefused 401
     |- OutOfScope 403                a good key, for another endpoint
@@ -82,6 +83,10 @@ class FieldsContradict(RequestRefused):
 
 class ReasoningNotSupported(RequestRefused):
     code, title = "reasoning_not_supported", "This model has no reasoning toggle"
+
+
+class ToolsNotSupported(RequestRefused):
+    code, title = "tools_not_supported", "This model cannot be given tools"
 
 
 class ContextTooLong(RequestRefused):

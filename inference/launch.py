@@ -5,6 +5,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -54,6 +55,8 @@ class Launcher:
             log_level="warning",
             access_log=False,
             server_header=False,
+            loop="uvloop" if _has("uvloop") else "auto",
+            http="httptools" if _has("httptools") else "auto",
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         self._server = _Server(config, on_stop)
@@ -79,6 +82,10 @@ class _Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._on_stop()
         super().handle_exit(sig, frame)
+
+
+def _has(module: str) -> bool:
+    return find_spec(module) is not None
 
 
 def _listen(host: str, port: int) -> socket.socket:

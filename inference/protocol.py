@@ -5,7 +5,11 @@ Templates, reasoning wishes, text, stop strings and policy live above this, once
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FinishReason = Literal["stop", "length", "abort"]
 ForcedEnd = Literal["newline", "hard"]
@@ -38,14 +42,38 @@ class ThinkingBudget:
     """Bound a thought: at most `max_tokens` tokens, then `end_ids` are forced one a step.
 
     In the last `soft_window_tokens` of the budget the thought already ends after a newline
-    (`newline_ids`), so that it is cut between lines rather than within one.
+    (`newline_ids`), so that it is cut between lines rather than within one. A request that does
+    not begin `in_thought` may still have `start_ids`: where the model writes them, a thought opens.
     """
 
     max_tokens: int
     end_ids: tuple[int, ...]
     in_thought: bool = True
+    start_ids: tuple[int, ...] = ()
     newline_ids: tuple[int, ...] = ()
     soft_window_tokens: int = 0
+
+
+class TokenConstraint(Protocol):
+    """Say which tokens may come next in one sequence, such as those of a JSON schema.
+
+    One object serves one sequence: it is told each token of the output in order, also those that
+    were forced, and asked before each choice. `json_schema` is what an engine that enforces
+    schemas itself is given instead of the object.
+    """
+
+    json_schema: str
+
+    @property
+    def in_thought(self) -> bool:
+        """Tell whether a thought is running, in which nothing is bound yet."""
+        ...
+
+    def allowed(self) -> "NDArray[np.bool_] | None":
+        """Return (vocab,) bool, at least one of them true; None where every token may come."""
+        ...
+
+    def accept(self, token_id: int) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +82,7 @@ class GenerateRequest:
     prompt_ids: tuple[int, ...]
     sampling: SamplingParams
     thinking: ThinkingBudget | None = None
+    constraint: TokenConstraint | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +101,28 @@ class TokenChunk:
 
 @dataclass(frozen=True, slots=True)
 class EngineStats:
-    """Count requests and slots now, and tokens since the start."""
+    """Count requests, state slots and KV blocks now, and tokens and preemptions since the start.
 
-    queued: int
-    running: int
-    slots_total: int
-    slots_used: int
-    prompt_tokens_total: int
-    generated_tokens_total: int
+    An engine that does not know a number of slots or blocks says 0.
+    """
+
+    queued: int = 0
+    running: int = 0
+    slots_total: int = 0
+    slots_used: int = 0
+    kv_blocks_total: int = 0
+    kv_blocks_used: int = 0
+    prompt_tokens_total: int = 0
+    generated_tokens_total: int = 0
+    preemptions_total: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """Say whether an engine can take requests; `reason` says why not."""
+
+    state: Literal["starting", "ready", "draining", "failed"]
+    reason: str = ""
 
 
 class EngineError(Exception):
@@ -87,10 +130,19 @@ class EngineError(Exception):
 
 
 class EngineBackend(Protocol):
-    """An engine. `generate` may be called from any number of tasks of one event loop."""
+    """An engine. `generate` may be called from any number of tasks of one event loop.
+
+    `drain` lets what runs end within the deadline, and takes nothing new; `stop` ends everything
+    and returns when the engine's threads or processes have ended.
+    """
+
+    async def start(self) -> None:
+        """Get ready to generate. Raises: EngineError."""
+        ...
 
     def generate(self, request: GenerateRequest) -> AsyncIterator[TokenChunk]: ...
     def abort(self, request_id: str) -> None: ...
+    async def drain(self, deadline_seconds: float) -> None: ...
+    def health(self) -> Health: ...
     def stats(self) -> EngineStats: ...
-    def failure(self) -> str | None: ...
     def stop(self) -> None: ...

@@ -9,7 +9,7 @@ for no reasoning.
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, TypeVar
 
@@ -55,11 +55,15 @@ Said = tuple[str, T]
 class Profile:
     """What a model's template can do about reasoning.
 
+    `nemotron-nano-v2`: words in texts switch, and the template removes them. `qwen3`: a keyword
+    switches, and the model itself was trained on the words. `keyword`: a keyword alone, words
+    are plain text (Nemotron-Nano-v2-Japanese, Nemotron 3). `none`: nothing switches.
+
     `same_text_winner` says which word wins when one message holds both: `think`, as in
     Nemotron-Nano's template, or the `last` one, as in Qwen3's.
     """
 
-    name: Literal["nemotron-nano-v2", "qwen3", "none"]
+    name: Literal["nemotron-nano-v2", "qwen3", "keyword", "none"]
     default_mode: Mode
     same_text_winner: Literal["think", "last"] = "think"
     context_tokens: int = 131_072
@@ -67,6 +71,14 @@ class Profile:
     @property
     def has_toggle(self) -> bool:
         return self.name != "none"
+
+    @property
+    def by_keyword(self) -> bool:
+        return self.name in ("qwen3", "keyword")
+
+    @property
+    def knows_words(self) -> bool:
+        return self.name in ("nemotron-nano-v2", "qwen3")
 
     def effort_budget(self, effort: Effort) -> int:
         """Return the thinking budget in tokens that an effort stands for, at least 1."""
@@ -90,7 +102,8 @@ class ReasoningSetting:
     """What runs: the mode, who decided it, and how many tokens thinking may take (None: no cap).
 
     `strip_toggle_words`: the model's convention knows the words, so they are taken out of
-    system and user text; what they asked for is already in `mode`.
+    system and user text; what they asked for is already in `mode`. They stay where the model
+    reads them itself and they say what runs anyway, as in its own template.
     """
 
     mode: Mode
@@ -169,7 +182,7 @@ def resolve(
         budget_tokens=budget if mode == "on" else None,
         effort=wish.effort if mode == "on" else None,
         exclude=wish.exclude,
-        strip_toggle_words=True,
+        strip_toggle_words=_must_strip(mode, source, texts, profile),
     )
 
 
@@ -228,16 +241,31 @@ def _decide(
     if wish.mode is not None:
         return wish.mode, "request"
     sources: tuple[ModeSource, ...] = ("system", "user")
-    for role in sources:
-        signals = (
-            text_signal(text, same_text_winner=profile.same_text_winner)
-            for said_by, text in texts
-            if said_by == role
-        )
-        last = [signal for signal in signals if signal is not None][-1:]
-        if last:
-            return last[0], role
+    for role in sources if profile.knows_words else ():
+        if (said := _last_signal(texts, profile, {role})) is not None:
+            return said, role
     return policy.default_mode or profile.default_mode, "default"
+
+
+def _last_signal(
+    texts: Iterable[tuple[str, str]], profile: Profile, roles: Collection[str]
+) -> Mode | None:
+    signals = [
+        text_signal(text, same_text_winner=profile.same_text_winner)
+        for said_by, text in texts
+        if said_by in roles
+    ]
+    return next((signal for signal in reversed(signals) if signal is not None), None)
+
+
+def _must_strip(
+    mode: Mode, source: ModeSource, texts: Sequence[tuple[str, str]], profile: Profile
+) -> bool:
+    """Tell whether words must go: a model that reads them itself would obey the last of them."""
+    if not profile.by_keyword or not profile.knows_words:
+        return profile.knows_words
+    own = _last_signal(texts, profile, {"system", "user"})
+    return source in ("policy", "request") or own not in (None, mode)
 
 
 def _asked_budget(wish: Wish, profile: Profile) -> int | None:

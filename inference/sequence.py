@@ -11,10 +11,13 @@ class Thought:
 
     budget: ThinkingBudget
     used: int = 0
-    is_open: bool = True
     forced_end: ForcedEnd | None = None
+    _has_ended: bool = False
     _pending: list[int] = field(default_factory=list)
     _tail: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.is_open = self.budget.in_thought
 
     def forced_token(self) -> int | None:
         """Return the token that must come next, or None where the model chooses."""
@@ -29,6 +32,7 @@ class Thought:
     def accept(self, token_id: int) -> None:
         """Take the next token into account; the end sequence itself costs no budget."""
         if not self.is_open:
+            self._watch_for_start(token_id)
             return
         if self._pending:
             self._pending.pop(0)
@@ -37,8 +41,24 @@ class Thought:
         self._tail = [*self._tail, token_id][-len(self.budget.end_ids) :]
         if tuple(self._tail) == self.budget.end_ids:
             self.is_open = False
+            self._has_ended = True
             if self.forced_end is None:
                 self.used -= len(self.budget.end_ids)
+
+    def _watch_for_start(self, token_id: int) -> None:
+        """Open the thought where the model itself does: at the beginning, blank lines aside."""
+        start = self.budget.start_ids
+        if self._has_ended or not start:
+            return
+        if not self._tail and token_id in self.budget.newline_ids:
+            return
+        self._tail.append(token_id)
+        if tuple(self._tail) == start:
+            self.is_open = True
+            self._tail = []
+        elif tuple(self._tail) != start[: len(self._tail)]:
+            # The answer has begun: what looks like an opener from here on is text.
+            self._has_ended = True
 
     def _must_end(self) -> ForcedEnd | None:
         left = self.budget.max_tokens - self.used
@@ -56,33 +76,55 @@ class Thought:
 
 
 class Sequence:
-    """Hold one request's state. Law: `position` is the next place in the cache to be written."""
+    """Hold one request's state.
+
+    `num_read` tokens of prompt and output are in the cache; while that is below `read_until`
+    they are read in pieces, afterwards one a step as they are generated.
+    """
 
     def __init__(self, request: GenerateRequest) -> None:
         self.request = request
-        self.slot = -1
-        self.num_prefilled = 0
         self.output_ids: list[int] = []
         self.finish_reason: FinishReason | None = None
-        thinking = request.thinking
-        self.thought = Thought(thinking) if thinking and thinking.in_thought else None
+        self.thought = Thought(request.thinking) if request.thinking else None
+        self.slot = 0
+        self.blocks: list[int] = []
+        self.num_read = 0
+        self.read_until = 0
 
     @property
     def request_id(self) -> str:
         return self.request.request_id
 
     @property
-    def is_prefilled(self) -> bool:
-        return self.num_prefilled == len(self.request.prompt_ids)
+    def num_tokens(self) -> int:
+        """Prompt and output so far."""
+        return len(self.request.prompt_ids) + len(self.output_ids)
 
     @property
-    def position(self) -> int:
-        """Return where the newest token goes: the prompt, then all but that token."""
-        return len(self.request.prompt_ids) + len(self.output_ids) - 1
+    def is_reading(self) -> bool:
+        return self.num_read < self.read_until
 
     @property
     def max_cache_tokens(self) -> int:
         return len(self.request.prompt_ids) + self.request.sampling.max_tokens
+
+    def token_ids(self, start: int, end: int) -> list[int]:
+        """Return tokens [start, end) of prompt and output."""
+        prompt = self.request.prompt_ids
+        mine = list(prompt[start:end])
+        if end > len(prompt):
+            mine += self.output_ids[max(0, start - len(prompt)) : end - len(prompt)]
+        return mine
+
+    def seat(self, slot: int, blocks: list[int]) -> None:
+        """Give the sequence its place in the cache; everything known so far is to be read."""
+        self.slot, self.blocks = slot, blocks
+        self.num_read, self.read_until = 0, self.num_tokens
+
+    def unseat(self) -> None:
+        self.slot, self.blocks = 0, []
+        self.num_read = self.read_until = 0
 
     def forced_token(self) -> int | None:
         return self.thought.forced_token() if self.thought else None
@@ -101,6 +143,8 @@ class Sequence:
         self.output_ids.append(token_id)
         if self.thought is not None:
             self.thought.accept(token_id)
+        if self.request.constraint is not None:
+            self.request.constraint.accept(token_id)
         if len(self.output_ids) >= sampling.max_tokens:
             self.finish_reason = "length"
         return True

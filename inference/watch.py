@@ -13,28 +13,83 @@ class ClientGone(Exception):  # noqa: N818  not a fault: nobody is left to answe
     """The caller hung up."""
 
 
-async def watched(
-    work: Awaitable[T],
-    check: Callable[[], None],
-    *,
-    gone: Callable[[], Awaitable[bool]] | None = None,
-) -> T:
-    """Await `work`, looking every `WATCH_SECONDS`, and once it is done, whether it may go on.
+class Watch:
+    """Look, while work is awaited and silence lasts, whether it may go on.
 
-    Silence is watched too: the end of a right does not wait for the next token.
+    One timer for a whole request, not a task for each thing that is awaited: tokens come by the
+    thousand. Use as `async with Watch(check) as watch: await watch.over(work)`.
 
-    Raises: what `check` raises; ClientGone when `gone()` says so. The work is cancelled then.
+    `check` raises when the right ends; `gone` says whether the caller hung up. Both are asked
+    every `WATCH_SECONDS`.
     """
-    task = asyncio.ensure_future(work)
-    try:
-        while not task.done():
-            await asyncio.wait({task}, timeout=WATCH_SECONDS)
-            check()
-            if gone is not None and not task.done() and await gone():
-                raise ClientGone
-        return task.result()
-    finally:
-        await ended(task)
+
+    def __init__(
+        self,
+        check: Callable[[], None],
+        *,
+        gone: Callable[[], Awaitable[bool]] | None = None,
+    ) -> None:
+        self._check = check
+        self._gone = gone
+        self._fault: Exception | None = None
+        self._waiting: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._asking: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> "Watch":
+        self._timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._look)
+        if self._gone is not None:
+            self._asking = asyncio.create_task(self._ask(self._gone))
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._asking is not None:
+            await ended(self._asking)
+
+    async def over(self, work: Awaitable[T]) -> T:
+        """Await `work`; the right still stands when it returns.
+
+        Raises: what `check` raises; ClientGone. The work is cancelled then.
+        """
+        # Not every consumer of a stream is the task that opened it.
+        self._waiting = asyncio.current_task()
+        try:
+            if self._fault is None:
+                result = await work
+                self._check()
+                return result
+        except asyncio.CancelledError:
+            if self._fault is None or self._waiting is None:
+                raise
+            if self._waiting.uncancel():
+                # Somebody else cancelled too: theirs goes first.
+                raise
+        finally:
+            self._waiting = None
+        if asyncio.iscoroutine(work):
+            work.close()
+        raise self._fault
+
+    def _look(self) -> None:
+        try:
+            self._check()
+        except Exception as error:  # noqa: BLE001  it is raised where the work is awaited
+            self._interrupt(error)
+            return
+        self._timer = asyncio.get_running_loop().call_later(WATCH_SECONDS, self._look)
+
+    async def _ask(self, gone: Callable[[], Awaitable[bool]]) -> None:
+        while not await gone():
+            await asyncio.sleep(WATCH_SECONDS)
+        self._interrupt(ClientGone())
+
+    def _interrupt(self, fault: Exception) -> None:
+        if self._fault is None:
+            self._fault = fault
+            if self._waiting is not None:
+                self._waiting.cancel()
 
 
 async def ended(*tasks: asyncio.Future[Any]) -> None:

@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from inference.chat.calls import CallReader
+from inference.chat.constraint import GrammarConstraint, Grammars
 from inference.chat.encode import PromptEncoder
+from inference.chat.grammar import answer_grammar
 from inference.chat.messages import without_toggle_words
 from inference.chat.output import AnswerParser
-from inference.chat.template import CLOSER, ChatTemplate, Turn
+from inference.chat.template import ChatTemplate
+from inference.chat.tools import NO_TOOLS, ToolWish
+from inference.chat.turns import CLOSER, OPENER, Turn
 from inference.contract import RenderingFailed, RequestRefused
 from inference.reasoning import Profile, ReasoningSetting
 
@@ -28,6 +33,17 @@ class Prompt:
     ids: tuple[int, ...]
     text: str
     starts_in_thought: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerShape:
+    """What an answer may be: calls of the offered tools, JSON of a schema, or free text."""
+
+    tools: ToolWish = NO_TOOLS
+    schema: Mapping[str, Any] | None = None
+
+
+FREE: Final = AnswerShape()
 
 
 class ChatFormat:
@@ -48,6 +64,9 @@ class ChatFormat:
             for token_id in range(tokenizer.get_vocab_size())
             if str(tokenizer.decode([token_id], skip_special_tokens=False)).endswith("\n")
         )
+        self._grammars = Grammars(
+            tokenizer_json, control_ids=self.encoder.control_ids, stop_ids=self.stop_ids
+        )
         self.template = (
             None
             if template is None
@@ -66,36 +85,98 @@ class ChatFormat:
             return (single,)
         return tuple(self.encoder.tokenizer.encode(CLOSER, add_special_tokens=False).ids)
 
+    @property
+    def opener_ids(self) -> tuple[int, ...]:
+        """Token ids by which the model opens a thought itself; empty where nothing would see it."""
+        opener = self.encoder.control_ids.get(OPENER)
+        return () if opener is None else (opener,)
+
+    def check_vocabulary(self, rows: int) -> None:
+        """Return if every token id has a row among the model's `rows`.
+
+        Raises: RenderingFailed; to be asked when a checkpoint is loaded, not for each request.
+        """
+        ids = self.encoder.tokenizer.get_vocab(with_added_tokens=True).values()
+        highest = max((*ids, *self.stop_ids), default=-1)
+        if highest >= rows:
+            raise RenderingFailed(
+                f"the tokenizer or generation_config.json has token id {highest}, but the weights "
+                f"have {rows} rows; the tokenizer does not belong to these weights"
+            )
+
     def text_of(self, token_id: int) -> str:
         """Return one token's text, with replacement characters for a part of a character."""
         return str(self.encoder.tokenizer.decode([token_id], skip_special_tokens=False))
 
-    def chat_prompt(self, turns: Sequence[Turn], setting: ReasoningSetting) -> Prompt:
+    def chat_prompt(
+        self, turns: Sequence[Turn], setting: ReasoningSetting, shape: AnswerShape = FREE
+    ) -> Prompt:
         """Render and encode one conversation.
 
-        Raises: RequestRefused without a template, or where the template refuses the turns.
+        Raises: RequestRefused without a template, or where the template refuses the turns;
+        ToolsNotSupported where it has no place for tools.
         """
         if self.template is None:
             raise RequestRefused(
                 "this checkpoint has no chat template; use /v1/completions", param="messages"
             )
         if setting.strip_toggle_words:
-            turns = without_toggle_words(list(turns))
-        rendered = self.template.render(turns, setting.mode)
+            turns = without_toggle_words(turns)
+        rendered = self.template.render(turns, setting.mode, shape.tools.tools)
         ids = self.encoder.encode(rendered.pieces)
         return Prompt(tuple(ids), rendered.text, rendered.starts_in_thought)
 
     def text_prompt(self, text: str) -> Prompt:
         return Prompt(tuple(self.encoder.encode_text(text)), text, starts_in_thought=False)
 
-    def parser(self, *, starts_in_thought: bool, stops: Sequence[str], trim: bool) -> AnswerParser:
+    def parser(
+        self,
+        *,
+        starts_in_thought: bool,
+        stops: Sequence[str],
+        trim: bool,
+        shape: AnswerShape = FREE,
+    ) -> AnswerParser:
         return AnswerParser(
             self.encoder.tokenizer,
             self.encoder.control_ids,
             starts_in_thought=starts_in_thought,
             stops=stops,
             trim=trim,
+            calls=self._reader(shape),
         )
+
+    def constraints(
+        self, shape: AnswerShape, prompt: Prompt, setting: ReasoningSetting, *, count: int
+    ) -> list[GrammarConstraint] | None:
+        """Return what holds each of `count` answers to its shape; None where nothing must.
+
+        Raises: RequestRefused for a schema that cannot be enforced.
+        """
+        syntax = self.template.tool_support if self.template else None
+        grammar = answer_grammar(
+            shape.schema,
+            shape.tools,
+            syntax.syntax if syntax else None,
+            self.encoder.control_ids,
+        )
+        if grammar is None:
+            return None
+        # Without a toggle nobody can tell a model not to think: it may.
+        may_think = setting.mode == "on" or not self.profile.has_toggle
+        return [
+            self._grammars.constraint(
+                grammar, in_thought=prompt.starts_in_thought, may_think=may_think
+            )
+            for _ in range(count)
+        ]
+
+    def _reader(self, shape: AnswerShape) -> CallReader | None:
+        support = self.template.tool_support if self.template else None
+        if support is None or not shape.tools.callable_tools:
+            return None
+        names = [tool.name for tool in shape.tools.callable_tools]
+        return CallReader(support.syntax, names, self.encoder.control_ids)
 
 
 def read_format(

@@ -1,7 +1,8 @@
 """Turn generated token ids into text, and split it into thought and answer, as it streams.
 
-Owns the holding back: of incomplete UTF-8, of what may become a stop string or the end of a
-thought, and of white space that may turn out to be the last. Knows nothing about HTTP.
+Owns the holding back: of incomplete UTF-8, of what may become a stop string, a call of a tool or
+the end of a thought, and of white space that may turn out to be the last. Knows nothing about
+HTTP.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,20 +11,32 @@ from typing import Final, Literal
 
 from tokenizers import Tokenizer
 
-from inference.chat.template import CLOSER, OPENER
+from inference.chat.calls import Call, CallReader
+from inference.chat.scan import StopScanner
+from inference.chat.turns import CLOSER, OPENER
 
 REPLACEMENT: Final = "\ufffd"
 MAX_HELD_TOKENS: Final = 16
 
-Kind = Literal["reasoning", "content"]
+Kind = Literal["reasoning", "content", "tool_call"]
+
+
+@dataclass(frozen=True, slots=True)
+class CallPart:
+    """Say which call of one answer is meant; `id` and `name` stand in its first part only."""
+
+    index: int
+    id: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """A stretch of new text, never empty."""
+    """A stretch of new text; of a call first its name, without text, then its arguments."""
 
     kind: Kind
     text: str
+    call: CallPart | None = None
 
 
 class Detokenizer:
@@ -79,47 +92,12 @@ class Trimmer:
         return kept
 
 
-class StopScanner:
-    """Pass text through up to the first of some strings; hold back what may begin one.
-
-    `found` is the string that ended it, `rest` the text behind it.
-    """
-
-    def __init__(self, stops: Sequence[str]) -> None:
-        self._stops = [stop for stop in stops if stop]
-        self._held = ""
-        self.found: str | None = None
-        self.rest = ""
-
-    def push(self, text: str) -> str:
-        if self.found is not None:
-            return ""
-        text = self._held + text
-        hits = [(text.find(stop), stop) for stop in self._stops if stop in text]
-        if hits:
-            at, self.found = min(hits)
-            self._held, self.rest = "", text[at + len(self.found) :]
-            return text[:at]
-        keep = max((_overlap(text, stop) for stop in self._stops), default=0)
-        self._held = text[len(text) - keep :]
-        return text[: len(text) - keep]
-
-    def flush(self) -> str:
-        held, self._held = self._held, ""
-        return held
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Return the length of the longest end of `text` that begins `stop` without completing it."""
-    longest = min(len(text), len(stop) - 1)
-    return next((size for size in range(longest, 0, -1) if text.endswith(stop[:size])), 0)
-
-
 class AnswerParser:
-    """Split one choice's tokens into thought and answer; both come out trimmed.
+    """Split one choice's tokens into thought, answer and calls; texts come out trimmed.
 
-    Stop strings end the answer, never the thought. `reasoning_tokens` counts the tokens of
-    the thought without its markers.
+    Stop strings end the answer, never the thought or the arguments of a call. `reasoning_tokens`
+    counts the tokens of the thought without its markers. `calls` is there where the request
+    offered tools: what it cannot read as a call is content.
     """
 
     def __init__(
@@ -130,6 +108,7 @@ class AnswerParser:
         starts_in_thought: bool,
         stops: Sequence[str] = (),
         trim: bool = True,
+        calls: CallReader | None = None,
     ) -> None:
         self._text = Detokenizer(tokenizer)
         self._control = frozenset(control_ids.values())
@@ -143,6 +122,8 @@ class AnswerParser:
         )
         self._in_thought = starts_in_thought
         self._answer_begun = False
+        self._calls = calls
+        self._called = 0
         self.reasoning_tokens = 0
 
     @property
@@ -165,6 +146,8 @@ class AnswerParser:
         deltas = self._place(self._text.flush())
         if self._in_thought:
             return deltas + self._emit("reasoning", self._closer_text.flush())
+        if self._calls is not None:
+            deltas += self._answered(self._calls.finish())
         return deltas + self._emit("content", self._stop.flush())
 
     def _mark(self, token_id: int) -> list[Delta]:
@@ -173,6 +156,8 @@ class AnswerParser:
             self._in_thought = False
         elif token_id == self._opener and not self._answer_begun:
             self._in_thought = True
+        elif self._calls is not None and not self._in_thought:
+            deltas += self._answered(self._calls.mark(token_id))
         return deltas
 
     def _place(self, text: str) -> list[Delta]:
@@ -188,11 +173,29 @@ class AnswerParser:
         return deltas
 
     def _answer(self, text: str) -> list[Delta]:
+        return self._answered([text] if self._calls is None else self._calls.push(text))
+
+    def _answered(self, items: Sequence[str | Call]) -> list[Delta]:
+        deltas: list[Delta] = []
+        for item in items:
+            deltas += self._content(item) if isinstance(item, str) else self._call(item)
+        return deltas
+
+    def _content(self, text: str) -> list[Delta]:
         if not self._answer_begun and self._trim is not None:
             # Before the stop scan: the blank line after a thought must not match stop="\n".
             text = text.lstrip()
         self._answer_begun = self._answer_begun or bool(text)
         return self._emit("content", self._stop.push(text)) if text else []
+
+    def _call(self, call: Call) -> list[Delta]:
+        if self._stop.found is not None:
+            return []
+        deltas = self._emit("content", self._stop.flush())
+        index, self._called = self._called, self._called + 1
+        self._answer_begun = True
+        deltas.append(Delta("tool_call", "", CallPart(index, call.id, call.name)))
+        return [*deltas, Delta("tool_call", call.arguments, CallPart(index))]
 
     def _emit(self, kind: Kind, text: str) -> list[Delta]:
         kept = self._trim[kind].push(text) if self._trim else text

@@ -1,33 +1,22 @@
 """Render the checkpoint's own chat template with the callers' text kept out of its sight.
 
-The template gets a placeholder for each text, so nothing a caller writes can steer it: not its
-toggle words, not its control tokens, not its branches. Owns the probing of what a template can
-do about reasoning, and the check that the rendered tail is what was wanted. Knows nothing
-about token ids.
+The template gets a mark for each text, so nothing a caller writes can steer it: not its toggle
+words, not its control tokens, not its branches. That holds for descriptions of tools, arguments
+and results too. Owns the check that the rendered tail is what was wanted. Knows nothing about
+token ids.
 """
 
-import re
-import secrets
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
+from inference.chat.probe import WORDS, probe_profile, probe_tools, probe_trim
+from inference.chat.said import SCHEMA_WORDS, Marks, Said, escaped, stands_in
 from inference.chat.sandbox import BoundedTemplate
-from inference.contract import Mode, RenderingFailed, RequestRefused, ServingError
-from inference.reasoning import TOGGLE_WORD, Profile
-
-OPENER: Final = "<think>"
-CLOSER: Final = "</think>"
-WORDS: Final[Mapping[Mode, str]] = {"on": "/think", "off": "/no_think"}
-PROBE: Final = "Lorem"
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """One message whose text is final: toggle words and thoughts are already out."""
-
-    role: str
-    text: str
+from inference.chat.turns import CLOSER, OPENER, Tool, ToolCall, Turn
+from inference.contract import Mode, RenderingFailed, RequestRefused, ToolsNotSupported
+from inference.reasoning import TOGGLE_WORD
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +42,8 @@ class Rendered:
 class ChatTemplate:
     """A checkpoint's template, and what probing it showed.
 
-    Law: for a fixed template, the same turns and mode give the same text; the text of a turn
-    appears in it unchanged, but for outer whitespace where the template itself trims that.
+    Law: for a fixed template, the same turns, tools and mode give the same text; the text of a
+    turn appears in it unchanged, but for outer whitespace where the template itself trims that.
     """
 
     def __init__(
@@ -62,101 +51,118 @@ class ChatTemplate:
     ) -> None:
         self._template = BoundedTemplate(source)
         self._specials = dict(specials or {})
-        self.profile = self._probe_profile(context_tokens)
-        self._trims = {role: self._probe_trim(role) for role in ("system", "user", "assistant")}
+        self.profile = probe_profile(self._write, context_tokens)
+        self.tool_support = probe_tools(self._write)
+        self._trims = {
+            role: probe_trim(self._write, role) for role in ("system", "user", "assistant", "tool")
+        }
 
-    def render(self, turns: Sequence[Turn], mode: Mode) -> Rendered:
+    def render(self, turns: Sequence[Turn], mode: Mode, tools: Sequence[Tool] = ()) -> Rendered:
         """Render the turns so that reasoning is `mode`, and prove that it is.
 
-        Raises: RequestRefused if the template drops a message; RenderingFailed if the tail
-        is not what was wanted.
+        Raises: RequestRefused if the template drops a message; ToolsNotSupported if it has no
+        place for tools; RenderingFailed if the tail is not what was wanted.
         """
-        nonce = secrets.token_hex(12)
-        marks = [f"x{nonce}n{index}x" if turn.text else "" for index, turn in enumerate(turns)]
-        rendered = self._fill(turns, marks, mode)
-        for index, mark in enumerate(marks):
-            if mark and mark not in rendered:
-                raise RequestRefused(
-                    f"messages[{index}]: this model's template leaves out a "
-                    f"{turns[index].role} message at this place",
-                    param=f"messages[{index}]",
-                )
-        parts = re.split(f"x{nonce}n([0-9]+)x", rendered)
-        pieces = tuple(self._pieces(parts, turns))
-        return Rendered(pieces, self._checked_tail(parts, mode))
+        self._check_tools(turns, tools)
+        marks = Marks()
+        messages = [self._message(turn, marks) for turn in turns]
+        shown = [marks.value(tool.spec, words=SCHEMA_WORDS) for tool in tools]
+        rendered = self._fill(messages, mode, shown)
+        _check_turns(turns, messages, rendered)
+        _check_shown(shown, rendered)
+        parts = marks.parts(rendered)
+        own = [part for part in parts if isinstance(part, str)]
+        pieces = (
+            Piece(part, said=False) if isinstance(part, str) else self._said(*part)
+            for part in parts
+        )
+        return Rendered(
+            tuple(piece for piece in pieces if piece.text), self._checked_tail(own, mode)
+        )
 
-    def _fill(self, turns: Sequence[Turn], marks: Sequence[str], mode: Mode) -> str:
-        messages = [
-            {"role": turn.role, "content": mark} for turn, mark in zip(turns, marks, strict=True)
-        ]
-        if self.profile.name == "qwen3":
-            return self._write(messages, enable_thinking=mode == "on")
-        if self.profile.name == "nemotron-nano-v2":
+    def _check_tools(self, turns: Sequence[Turn], tools: Sequence[Tool]) -> None:
+        if self.tool_support is not None:
+            return
+        place = next((i for i, turn in enumerate(turns) if turn.calls or turn.role == "tool"), None)
+        if tools or place is not None:
+            raise ToolsNotSupported(
+                "this model's chat template has no place for tools and their calls; "
+                "send the conversation without them",
+                param="tools" if tools else f"messages[{place}]",
+            )
+
+    def _message(self, turn: Turn, marks: Marks) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": turn.role, "content": marks.mark(turn.text, turn.role)}
+        if turn.calls:
+            message["tool_calls"] = [self._call(call, marks) for call in turn.calls]
+        if turn.role == "tool":
+            message |= {"tool_call_id": marks.shared(turn.call_id), "name": marks.mark(turn.name)}
+        return message
+
+    def _call(self, call: ToolCall, marks: Marks) -> dict[str, Any]:
+        as_text = self.tool_support is not None and self.tool_support.arguments == "text"
+        arguments = (
+            marks.mark(json.dumps(call.arguments, ensure_ascii=False))
+            if as_text
+            else marks.value(call.arguments)
+        )
+        function = {"name": marks.mark(call.name), "arguments": arguments}
+        return {"id": marks.shared(call.id), "type": "function", "function": function}
+
+    def _fill(self, messages: list[dict[str, Any]], mode: Mode, tools: list[Any]) -> str:
+        names: dict[str, Any] = {"tools": tools} if tools else {}
+        if self.profile.by_keyword:
+            names["enable_thinking"] = mode == "on"
+        elif self.profile.has_toggle:
             # The template obeys the last signal among system and user texts: this is the last.
-            last = max(i for i, turn in enumerate(turns) if turn.role in ("system", "user"))
-            messages[last]["content"] += WORDS[mode]
-        return self._write(messages)
+            said_by = [message["role"] in ("system", "user") for message in messages]
+            last = len(said_by) - 1 - said_by[::-1].index(True)
+            word = {**messages[last], "content": messages[last]["content"] + WORDS[mode]}
+            messages = [*messages[:last], word, *messages[last + 1 :]]
+        return self._write(messages, **names)
 
-    def _pieces(self, parts: Sequence[str], turns: Sequence[Turn]) -> list[Piece]:
-        """Put the texts back; odd entries of `parts` are the numbers of the turns."""
-        pieces = [
-            Piece(self._trimmed(turns[int(part)]) if index % 2 else part, said=bool(index % 2))
-            for index, part in enumerate(parts)
-        ]
-        return [piece for piece in pieces if piece.text]
+    def _said(self, said: Said, times: int) -> Piece:
+        left, right = self._trims.get(said.role, (False, False))
+        text = said.text.lstrip() if left else said.text
+        return Piece(escaped(text.rstrip() if right else text, times), said=True)
 
-    def _trimmed(self, turn: Turn) -> str:
-        left, right = self._trims.get(turn.role, (False, False))
-        text = turn.text.lstrip() if left else turn.text
-        return text.rstrip() if right else text
-
-    def _checked_tail(self, parts: Sequence[str], mode: Mode) -> bool:
-        tail = parts[-1].rstrip()
-        if self.profile.has_toggle:
-            if (mode == "off") != tail.endswith(CLOSER):
-                raise RenderingFailed(
-                    f"reasoning should be {mode}, but the prompt ends with {tail[-40:]!r}"
-                )
-            left_over = [word for part in parts[::2] if (word := TOGGLE_WORD.search(part))]
+    def _checked_tail(self, own: Sequence[str], mode: Mode) -> bool:
+        """Look at what the template itself wrote."""
+        tail = own[-1].rstrip()
+        if self.profile.has_toggle and (mode == "off") != tail.endswith(CLOSER):
+            raise RenderingFailed(
+                f"reasoning should be {mode}, but the prompt ends with {tail[-40:]!r}"
+            )
+        if self.profile.has_toggle and not self.profile.by_keyword:
+            left_over = [word for part in own if (word := TOGGLE_WORD.search(part))]
             if left_over:
                 raise RenderingFailed(f"the template leaves {left_over[0].group()} in the prompt")
         return tail.endswith(OPENER)
 
     def _write(self, messages: Sequence[Mapping[str, Any]], **names: object) -> str:
-        return self._template.render(
-            messages=messages, add_generation_prompt=True, **self._specials, **names
-        )
+        given = {"tools": None, "documents": None, **self._specials, **names}
+        return self._template.render(messages=messages, add_generation_prompt=True, **given)
 
-    def _probe_profile(self, context_tokens: int) -> Profile:
-        """See what the template does, rather than guess from what it says."""
 
-        def closed(word: str = "", **names: object) -> bool:
-            text = self._write([{"role": "user", "content": PROBE + word}], **names)
-            return text.rstrip().endswith(CLOSER)
+def _check_turns(
+    turns: Sequence[Turn], messages: Sequence[Mapping[str, Any]], rendered: str
+) -> None:
+    """Raise RequestRefused if the template shows a text or a call not at all."""
+    for index, (turn, message) in enumerate(zip(turns, messages, strict=True)):
+        marks = [message["content"]] if turn.text else []
+        marks += [call["function"]["name"] for call in message.get("tool_calls", ())]
+        if not all(stands_in(rendered, mark) for mark in marks):
+            article = "an" if turn.role == "assistant" else "a"
+            raise RequestRefused(
+                f"messages[{index}]: this model's template leaves out {article} {turn.role} "
+                "message at this place",
+                param=f"messages[{index}]",
+            )
 
-        default: Mode = "off" if closed() else "on"
-        if closed(enable_thinking=False) and not closed(enable_thinking=True):
-            return Profile("qwen3", default, "last", context_tokens)
-        if closed(WORDS["off"]) and not closed(WORDS["on"]):
-            return Profile("nemotron-nano-v2", default, "think", context_tokens)
-        always = self._write([{"role": "user", "content": PROBE}]).rstrip().endswith(OPENER)
-        return Profile("none", "on" if always else "off", context_tokens=context_tokens)
 
-    def _probe_trim(self, role: str) -> tuple[bool, bool]:
-        messages = {
-            "system": [
-                {"role": "system", "content": f" {PROBE} "},
-                {"role": "user", "content": "a"},
-            ],
-            "user": [{"role": "user", "content": f" {PROBE} "}],
-            "assistant": [
-                {"role": "user", "content": "a"},
-                {"role": "assistant", "content": f" {PROBE} "},
-                {"role": "user", "content": "a"},
-            ],
-        }[role]
-        try:
-            before, found, after = self._write(messages).partition(PROBE)
-        except ServingError:
-            return False, False
-        return bool(found) and not before.endswith(" "), bool(found) and not after.startswith(" ")
+def _check_shown(tools: Sequence[Mapping[str, Any]], rendered: str) -> None:
+    for index, tool in enumerate(tools):
+        if not stands_in(rendered, tool["function"]["name"]):
+            raise ToolsNotSupported(
+                f"tools[{index}]: this model's template leaves it out", param=f"tools[{index}]"
+            )

@@ -27,7 +27,7 @@ from inference.metrics import GatewayMetrics
 from inference.watch import ClientGone
 
 CLIENT_CLOSED: Final = 499
-SERVED_PATHS: Final = ("/v1/chat/completions", "/v1/completions")
+SERVED_PATHS: Final = ("/v1/chat/completions", "/v1/responses", "/v1/completions")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +50,17 @@ class Gateway:
         self.metrics = GatewayMetrics()
         self.running: Counter[str] = Counter()
         self._client: httpx.AsyncClient | None = None
-        name = "lictor_gateway_"
         self.metrics.gauge(
-            name + "route_age_seconds",
+            "route_age_seconds",
             "Seconds since routes were last asked for with success",
             lambda: min(table.age_seconds, 1e9),
         )
         self.metrics.gauge(
-            name + "ready_replicas",
+            "ready_replicas",
             "Replicas with a fresh permit",
             lambda: sum(count for _, count in table.counts()),
         )
-        self.metrics.gauge(
-            name + "running_requests", "Requests under way", lambda: self.running.total()
-        )
+        self.metrics.gauge("running_requests", "Requests under way", lambda: self.running.total())
 
     @asynccontextmanager
     async def lifespan(self, _app: Starlette) -> AsyncIterator[None]:
@@ -96,7 +93,7 @@ class Gateway:
                         await task
 
     async def complete(self, request: Request) -> Response:
-        """Serve POST /v1/chat/completions and /v1/completions."""
+        """Serve a POST to one of `SERVED_PATHS`."""
         name = "-"
         try:
             key_digest = self.table.identify(bearer_token(request))

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from inference import problem
 from inference.contract import NotServing, ServingError
 from inference.gateway.routes import Replica
-from inference.watch import watched
+from inference.watch import Watch
 
 NOT_SERVING: Final = 503
 MAX_EVENT_BYTES: Final = 4 * 1024 * 1024
@@ -110,7 +110,8 @@ async def _connect(
         )
         try:
             sending = client.send(request, stream=True)
-            upstream = await watched(sending, partial(check, replica), gone=gone)
+            async with Watch(partial(check, replica), gone=gone) as watch:
+                upstream = await watch.over(sending)
             if upstream.status_code != NOT_SERVING or replica is replicas[-1]:
                 return upstream, replica
             # Still loading, or without a permit: it has not begun, so another one may.
@@ -127,7 +128,8 @@ async def _whole_answer(
     upstream: httpx.Response, check: Callable[[], None], gone: Callable[[], Awaitable[bool]]
 ) -> Response:
     try:
-        whole = await watched(_read_all(upstream), check, gone=gone)
+        async with Watch(check, gone=gone) as watch:
+            whole = await watch.over(_read_all(upstream))
     except httpx.HTTPError as error:
         raise NotServing("the replica broke off", retry_after=1) from error
     finally:
@@ -150,16 +152,14 @@ async def _events(
     parts = upstream.aiter_raw()
     held = b""
     try:
-        while True:
-            part = await watched(_next_part(parts), check)
-            if not part:
-                break
-            whole, mark, held = (held + part).rpartition(b"\n\n")
-            if len(held) > MAX_EVENT_BYTES:
-                raise NotServing("the replica sent an event without end")
-            if mark:
-                check()
-                yield whole + mark
+        async with Watch(check) as watch:
+            while part := await watch.over(_next_part(parts)):
+                whole, mark, held = (held + part).rpartition(b"\n\n")
+                if len(held) > MAX_EVENT_BYTES:
+                    raise NotServing("the replica sent an event without end")
+                if mark:
+                    check()
+                    yield whole + mark
     except ServingError as error:
         on_cut(error)
         yield problem.event(error)

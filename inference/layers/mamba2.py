@@ -12,12 +12,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from inference.kernels import cpu
+from inference.kernels.mamba import MambaKernels, Recurrence
 from inference.layers.norm import GatedRMSNorm
 from inference.models.config import NemotronHConfig
 
 # exp(-60) is below float32's resolution beside any live state, yet small enough that the
 # differences of cumulative sums around it stay exact to about 1e-5.
 _FORGET = -60.0
+_CHUNK_STEP = 16
 
 
 @dataclass
@@ -27,11 +30,6 @@ class MambaState:
 
     conv: Tensor
     ssm: Tensor
-
-    def reset(self, slot: int) -> None:
-        """Forget what `slot` remembered."""
-        self.conv[slot].zero_()
-        self.ssm[slot].zero_()
 
 
 def segment_starts(segments: Tensor) -> Tensor:
@@ -119,6 +117,8 @@ class Mamba2(nn.Module):
     def __init__(self, config: NemotronHConfig) -> None:
         super().__init__()
         self.config = config
+        self.fused = False
+        self.kernels: MambaKernels | None = None
         inner, channels = config.mamba_inner_size, config.conv_channels
         heads = config.mamba_num_heads
         self.in_proj = nn.Linear(config.hidden_size, inner + channels + heads, bias=False)
@@ -139,11 +139,16 @@ class Mamba2(nn.Module):
     def new_state(self, slots: int, dtype: torch.dtype, device: torch.device) -> MambaState:
         """Make silent memory for `slots` sequences; the state-space part is always float32."""
         config = self.config
-        conv = torch.zeros(slots, config.conv_channels, config.conv_kernel - 1, dtype=dtype)
-        ssm = torch.zeros(
-            slots, config.mamba_num_heads, config.mamba_head_dim, config.ssm_state_size
+        conv = (slots, config.conv_channels, config.conv_kernel - 1)
+        ssm = (slots, config.mamba_num_heads, config.mamba_head_dim, config.ssm_state_size)
+        return MambaState(
+            torch.zeros(conv, dtype=dtype, device=device),
+            torch.zeros(ssm, dtype=torch.float32, device=device),
         )
-        return MambaState(conv.to(device), ssm.to(device))
+
+    def fuse(self) -> None:
+        """Compute in the CPU's own kernels from now on; they must be loaded."""
+        self.fused = cpu.state_width_fits(self.config.ssm_state_size)
 
     def forward(self, x: Tensor, segments: Tensor | None = None) -> Tensor:
         """Mix whole sequences. x: (batch, seq, hidden); segments: (batch, seq) or None."""
@@ -151,36 +156,151 @@ class Mamba2(nn.Module):
         mixed = causal_conv(xbc, self._taps(), self.conv1d.bias, None, segments)
         return self._scan(x, gate, mixed, dt, None, segments)[0]
 
-    def prefill(self, x: Tensor, state: MambaState, slot: int) -> Tensor:
-        """Continue `slot` over a piece. x: (1, piece, hidden); the state is updated in place."""
+    def prefill(
+        self, x: Tensor, state: MambaState, slots: Tensor, fresh: Tensor, lengths: Tensor
+    ) -> Tensor:
+        """Continue several sequences, each over its piece; the state is updated in place.
+
+        x: (rows, piece, hidden), of which the first `lengths` (rows,) are real and the rest
+        padding that leaves no trace; slots: (rows,); rows that are `fresh` (rows,) bool begin in
+        silence.
+        """
         gate, xbc, dt = self._project(x)
-        history = state.conv[slot].T[None].to(xbc.dtype)
+        if self.fused and state.conv.dtype == xbc.dtype:
+            y = self._fused(xbc, dt, state, slots, lengths, fresh)
+            return self._out(y, gate, x.dtype)
+        if self.kernels is not None and xbc.is_cuda:
+            y = self.read_in(self.kernels, xbc, dt, state, slots, lengths, fresh)
+            return self._out(y, gate, x.dtype)
+        known = ~fresh[:, None, None]
+        history = (state.conv[slots] * known).transpose(1, 2).to(xbc.dtype)
         mixed = causal_conv(xbc, self._taps(), self.conv1d.bias, history, None)
-        out, last = self._scan(x, gate, mixed, dt, state.ssm[slot][None], None)
-        tail = torch.cat([history, xbc], 1)[0, -(self.config.conv_kernel - 1) :]
-        state.conv[slot] = tail.T.to(state.conv.dtype)
-        state.ssm[slot] = last[0]
+        initial = state.ssm[slots] * known[..., None]
+        valid = torch.arange(x.shape[1], device=x.device) < lengths[:, None]
+        out, last = self._scan(x, gate, mixed, dt, initial, None, valid)
+        self._remember(history, xbc, state, slots, lengths)
+        state.ssm[slots] = last
         return out
 
     def decode(self, x: Tensor, state: MambaState, slots: Tensor) -> Tensor:
         """Advance each slot by one token. x: (batch, hidden); slots: (batch,) int64."""
         config = self.config
         gate, xbc, dt = self._project(x)
-        window = torch.cat([state.conv[slots].to(xbc.dtype), xbc[..., None]], -1)
-        state.conv[slots] = window[..., 1:].to(state.conv.dtype)
-        mixed = (window * self._taps()).sum(-1)
-        if self.conv1d.bias is not None:
-            mixed = mixed + self.conv1d.bias
-        u, b, c = self._split(functional.silu(mixed))
+        if self.fused and state.conv.dtype == xbc.dtype:
+            once, fresh_rows = torch.ones_like(slots), torch.zeros_like(slots, dtype=torch.bool)
+            y = self._fused(xbc[:, None], dt[:, None], state, slots, once, fresh_rows)
+            return self._out(y[:, 0], gate, x.dtype)
+        if self.kernels is not None and xbc.is_cuda:
+            return self._out(self.step_in(self.kernels, xbc, dt, state, slots), gate, x.dtype)
+        u, b, c = self._split(functional.silu(self._hear(xbc, state, slots)).float())
         step = self._step_size(dt)
         per_group = config.mamba_num_heads // config.n_groups
         b = b.repeat_interleave(per_group, -2)[:, :, None, :]
-        c = c.repeat_interleave(per_group, -2)[..., None]
+        c = c.repeat_interleave(per_group, -2)[:, :, None, :]
         decay = (step * -self.A_log.float().exp()).exp()[..., None, None]
         fresh = state.ssm[slots] * decay + (step[..., None] * u)[..., None] * b
         state.ssm[slots] = fresh
-        y = torch.matmul(fresh, c)[..., 0] + self.D.float()[:, None] * u
+        if torch.compiler.is_compiling():
+            # Fused into the pass that writes the state; uncompiled, it would be one more pass.
+            y = (fresh * c).sum(-1)
+        else:
+            y = torch.matmul(fresh, c.transpose(-1, -2))[..., 0]
+        y = y + self.D.float()[:, None] * u
         return self._out(y.flatten(-2), gate, x.dtype)
+
+    def read_in(
+        self,
+        kernels: MambaKernels,
+        xbc: Tensor,
+        dt: Tensor,
+        state: MambaState,
+        slots: Tensor,
+        lengths: Tensor,
+        fresh: Tensor,
+    ) -> Tensor:
+        """Convolve and scan pieces in CUDA kernels; sizes as for `_fused`. (rows, piece, inner)."""
+        known = ~fresh[:, None, None]
+        history = (state.conv[slots] * known).transpose(1, 2).to(xbc.dtype)
+        bias, taps = self.conv1d.bias, self._taps()
+        if kernels.convolves(xbc, taps, state.conv):
+            mixed = kernels.convolve(xbc, taps, bias, history)
+        else:
+            mixed = functional.silu(causal_conv(xbc, taps, bias, history, None))
+        u, b, c = self._split(mixed)
+        valid = torch.arange(xbc.shape[1], device=xbc.device) < lengths[:, None]
+        initial = state.ssm[slots] * known[..., None]
+        y, last = kernels.scan(
+            u, dt, b, c, self._recurrence(), initial, valid, self.config.chunk_size
+        )
+        self._remember(history, xbc, state, slots, lengths)
+        state.ssm[slots] = last.to(state.ssm.dtype)
+        return y.flatten(-2)
+
+    def step_in(
+        self, kernels: MambaKernels, xbc: Tensor, dt: Tensor, state: MambaState, slots: Tensor
+    ) -> Tensor:
+        """Advance by one token in CUDA kernels. xbc: (rows, channels) -> (rows, inner)."""
+        bias, taps = self.conv1d.bias, self._taps()
+        if kernels.convolves(xbc, taps, state.conv):
+            mixed = kernels.convolve_step(xbc, taps, bias, state.conv, slots)
+        else:
+            mixed = functional.silu(self._hear(xbc, state, slots))
+        u, b, c = self._split(mixed)
+        return kernels.advance(u, dt, b, c, self._recurrence(), state.ssm, slots).flatten(-2)
+
+    def _recurrence(self) -> Recurrence:
+        rate = -self.A_log.float().exp()
+        return Recurrence(rate, self.D.float(), self.dt_bias.float(), self.config.time_step_limit)
+
+    def _hear(self, xbc: Tensor, state: MambaState, slots: Tensor) -> Tensor:
+        """Convolve one token a row with the columns before it, which move on."""
+        window = torch.cat([state.conv[slots].to(xbc.dtype), xbc[..., None]], -1)
+        state.conv[slots] = window[..., 1:].to(state.conv.dtype)
+        mixed = (window * self._taps()).sum(-1)
+        return mixed if self.conv1d.bias is None else mixed + self.conv1d.bias
+
+    def _remember(
+        self, history: Tensor, xbc: Tensor, state: MambaState, slots: Tensor, lengths: Tensor
+    ) -> None:
+        """Keep each row's last columns that are real. history: (rows, kernel - 1, channels)."""
+        taps = torch.arange(self.config.conv_kernel - 1, device=xbc.device) + lengths[:, None]
+        heard = torch.cat([history, xbc], 1)
+        tail = heard.gather(1, taps[..., None].expand(-1, -1, heard.shape[-1]))
+        state.conv[slots] = tail.transpose(1, 2).to(state.conv.dtype)
+
+    def _fused(
+        self,
+        xbc: Tensor,
+        dt: Tensor,
+        state: MambaState,
+        slots: Tensor,
+        lengths: Tensor,
+        fresh: Tensor,
+    ) -> Tensor:
+        """Convolve and scan in one pass each, the state updated where it lies.
+
+        xbc: (rows, piece, channels); dt: (rows, piece, heads). Returns (rows, piece, inner),
+        float32. Slot 0 is read as silence and never written.
+        """
+        mixed = torch.empty(xbc.shape, dtype=torch.float32, device=xbc.device)
+        bias = self.conv1d.bias
+        torch.ops.lictor.conv(
+            xbc,
+            self._taps().float().t().contiguous(),
+            mixed.new_zeros(xbc.shape[-1]) if bias is None else bias.float(),
+            state.conv,
+            slots,
+            lengths,
+            fresh,
+            mixed,
+        )
+        inner = self.config.mamba_inner_size
+        y = torch.empty((*xbc.shape[:2], inner), dtype=torch.float32, device=xbc.device)
+        step, rate = self._step_size(dt).contiguous(), -self.A_log.float().exp()
+        torch.ops.lictor.scan(
+            mixed, step, rate, self.D.float(), state.ssm, slots, lengths, fresh, y
+        )
+        return y
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         config = self.config
@@ -192,10 +312,10 @@ class Mamba2(nn.Module):
         return self.conv1d.weight[:, 0]
 
     def _split(self, mixed: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(..., channels) -> x (..., heads, head_dim), b and c (..., groups, state), float32."""
+        """(..., channels) -> x (..., heads, head_dim), b and c (..., groups, state)."""
         config = self.config
         bc = config.n_groups * config.ssm_state_size
-        u, b, c = mixed.float().split([config.mamba_inner_size, bc, bc], -1)
+        u, b, c = mixed.split([config.mamba_inner_size, bc, bc], -1)
         return (
             u.unflatten(-1, (config.mamba_num_heads, config.mamba_head_dim)),
             b.unflatten(-1, (config.n_groups, config.ssm_state_size)),
@@ -215,15 +335,19 @@ class Mamba2(nn.Module):
         dt: Tensor,
         initial: Tensor | None,
         segments: Tensor | None,
+        valid: Tensor | None = None,
     ) -> tuple[Tensor, Tensor]:
-        u, b, c = self._split(functional.silu(mixed))
+        u, b, c = self._split(functional.silu(mixed).float())
         step = self._step_size(dt)
+        if valid is not None:
+            # No time passes at padding: nothing is added and nothing forgotten.
+            step = step * valid[..., None]
         log_decay = step * -self.A_log.float().exp()
         if segments is not None:
             log_decay = torch.where(segment_starts(segments)[..., None], _FORGET, log_decay)
-        y, last = scan_chunked(
-            u * step[..., None], log_decay, b, c, self.config.chunk_size, initial
-        )
+        # A short piece needs no whole chunk: work grows with the chunk's square.
+        chunk = min(self.config.chunk_size, -(-x.shape[1] // _CHUNK_STEP) * _CHUNK_STEP)
+        y, last = scan_chunked(u * step[..., None], log_decay, b, c, chunk, initial)
         y = y + self.D.float()[:, None] * u
         return self._out(y.flatten(-2), gate, x.dtype), last
 

@@ -1,4 +1,4 @@
-"""NemotronH: Mamba-2, attention and squared-ReLU layers in one residual stream.
+"""NemotronH: Mamba-2, attention and MLP layers in one residual stream; also dense decoders.
 
 Owns the layer pattern, the cache and the names of the weights. Knows nothing about files, text,
 sampling or requests. Weights may be named `backbone.*` or `model.*`.
@@ -11,13 +11,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from inference.cache import BLOCK_TOKENS, CacheCost
+from inference.kernels import cpu, mamba
 from inference.layers.attention import Attention, AttentionState
 from inference.layers.mamba2 import Mamba2, MambaState
 from inference.layers.norm import RMSNorm
+from inference.layers.rotary import Rotation, rotation
 from inference.models.config import LayerKind, NemotronHConfig
 
 LayerState = MambaState | AttentionState | None
-_SPAN_STEP = 64
 
 
 class WeightsMismatch(ValueError):  # noqa: N818  the name says what happened
@@ -26,23 +28,63 @@ class WeightsMismatch(ValueError):  # noqa: N818  the name says what happened
 
 @dataclass
 class Cache:
-    """Memory of `slots` sequences of at most `max_tokens` tokens, one entry a layer."""
+    """Memory of sequences: a state slot for each, and blocks of `block_tokens` tokens to share.
+
+    Slot 0 and block 0 belong to nobody: padding is written there.
+    """
 
     layers: list[LayerState]
     slots: int
-    max_tokens: int
-
-    def reset(self, slot: int) -> None:
-        """Forget the recurrent memory of `slot`; old keys are never read again by position."""
-        for state in self.layers:
-            if isinstance(state, MambaState):
-                state.reset(slot)
+    blocks: int
+    block_tokens: int
 
     @property
     def num_bytes(self) -> int:
         """Bytes held by all tensors of the cache."""
-        tensors = [t for state in self.layers if state is not None for t in vars(state).values()]
-        return sum(t.numel() * t.element_size() for t in tensors)
+        return sum(_bytes_of(state) for state in self.layers if state is not None)
+
+    def places(self, tables: Tensor) -> Tensor:
+        """Say where tokens lie. tables: (rows, n) block numbers -> (rows, n * block_tokens)."""
+        within = torch.arange(self.block_tokens, device=tables.device)
+        return (tables[..., None] * self.block_tokens + within).flatten(1)
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Pieces of several sequences, read in one go; every tensor int64.
+
+    ids: (rows, piece), padded with anything; lengths, starts, slots: (rows,); tables: (rows,
+    blocks), each sequence's blocks in order, padded with block 0. Row i holds `lengths[i]` tokens
+    at positions from `starts[i]` on; a row that starts at 0 forgets what its slot held.
+    """
+
+    ids: Tensor
+    lengths: Tensor
+    starts: Tensor
+    slots: Tensor
+    tables: Tensor
+
+
+@dataclass(frozen=True)
+class _Reach:
+    """What each attention layer needs to know of one step: where to write, what to read, and how
+    the positions turn queries and keys."""
+
+    written: Tensor
+    places: Tensor
+    mask: Tensor | None
+    turned: Rotation | None
+
+
+@dataclass(frozen=True)
+class _InPlace:
+    """The same for a decode step whose attention reads keys and values where they lie."""
+
+    written: Tensor
+    tables: Tensor
+    positions: Tensor
+    block_tokens: int
+    turned: Rotation | None
 
 
 class MLP(nn.Module):
@@ -58,7 +100,19 @@ class MLP(nn.Module):
         return out
 
 
-class Block(nn.Module):
+class GatedMLP(MLP):
+    """Up, times SiLU of the gate, down; no bias."""
+
+    def __init__(self, config: NemotronHConfig) -> None:
+        super().__init__(config)
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+
+    def forward(self, x: Tensor, segments: Tensor | None = None) -> Tensor:
+        out: Tensor = self.down_proj(functional.silu(self.gate_proj(x)) * self.up_proj(x))
+        return out
+
+
+class Layer(nn.Module):
     """One layer: norm, then a mixer of some kind; the caller adds the residual."""
 
     mixer: Mamba2 | Attention | MLP
@@ -67,26 +121,44 @@ class Block(nn.Module):
         super().__init__()
         self.norm = RMSNorm(config.hidden_size, config.norm_eps)
         kinds: dict[LayerKind, type[Mamba2] | type[Attention] | type[MLP]]
-        kinds = {"mamba": Mamba2, "attention": Attention, "mlp": MLP}
+        mlp = GatedMLP if config.gated_mlp else MLP
+        kinds = {"mamba": Mamba2, "attention": Attention, "mlp": mlp}
         self.mixer = kinds[kind](config)
 
-    def prefill(self, x: Tensor, state: LayerState, slot: int, start: int) -> Tensor:
+    def prefill(
+        self, x: Tensor, state: LayerState, pieces: Pieces, fresh: Tensor, reach: _Reach
+    ) -> Tensor:
         mixer, normed = self.mixer, self.norm(x)
         if isinstance(mixer, Mamba2) and isinstance(state, MambaState):
-            return mixer.prefill(normed, state, slot)
+            return mixer.prefill(normed, state, pieces.slots, fresh, pieces.lengths)
         if isinstance(mixer, Attention) and isinstance(state, AttentionState):
-            return mixer.prefill(normed, state, slot, start)
+            return mixer.prefill(
+                normed, state, reach.written, reach.places, reach.mask, reach.turned
+            )
         out: Tensor = mixer(normed)
         return out
 
     def decode(
-        self, x: Tensor, state: LayerState, slots: Tensor, positions: Tensor, span: int
+        self, x: Tensor, state: LayerState, slots: Tensor, reach: _Reach | _InPlace
     ) -> Tensor:
         mixer, normed = self.mixer, self.norm(x)
         if isinstance(mixer, Mamba2) and isinstance(state, MambaState):
             return mixer.decode(normed, state, slots)
         if isinstance(mixer, Attention) and isinstance(state, AttentionState):
-            return mixer.decode(normed, state, slots, positions, span)
+            if isinstance(reach, _InPlace):
+                return mixer.decode_in_place(
+                    normed,
+                    state,
+                    reach.written,
+                    reach.tables,
+                    reach.positions,
+                    reach.block_tokens,
+                    reach.turned,
+                )
+            assert reach.mask is not None  # noqa: S101  decode always masks
+            return mixer.decode(
+                normed, state, reach.written, reach.places, reach.mask, reach.turned
+            )
         out: Tensor = mixer(normed)
         return out
 
@@ -97,7 +169,7 @@ class Backbone(nn.Module):
     def __init__(self, config: NemotronHConfig) -> None:
         super().__init__()
         self.embeddings = nn.Embedding(config.vocab_size, config.hidden_size)
-        self.layers = nn.ModuleList(Block(config, kind) for kind in config.layers)
+        self.layers = nn.ModuleList(Layer(config, kind) for kind in config.layers)
         self.norm_f = RMSNorm(config.hidden_size, config.norm_eps)
 
 
@@ -107,6 +179,7 @@ class NemotronH(nn.Module):
     def __init__(self, config: NemotronHConfig) -> None:
         super().__init__()
         self.config = config
+        self._attends_in_place = False
         self.backbone = Backbone(config)
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         if config.tie_word_embeddings:
@@ -119,65 +192,88 @@ class NemotronH(nn.Module):
         tokens of their own segment, as if each were computed alone.
         """
         x = self.backbone.embeddings(ids)
-        for block in self.backbone.layers:
-            x = x + block.mixer(block.norm(x), segments)  # type: ignore[operator]
+        for layer in self.backbone.layers:
+            x = x + layer.mixer(layer.norm(x), segments)  # type: ignore[operator]
         return self._logits(x)
 
-    def make_cache(self, slots: int, max_tokens: int, dtype: torch.dtype) -> Cache:
-        """Make memory for `slots` sequences; `dtype` is that of keys, values and conv columns."""
+    def fuse(self) -> bool:
+        """Use the device's kernels: the CPU's own where they can be built, mamba-ssm's on CUDA.
+
+        Results differ by rounding only. False: everything stays as it was.
+        """
+        if self.lm_head.weight.device.type == "cuda":
+            return self._fuse_on_cuda()
+        if self.lm_head.weight.device.type != "cpu" or not cpu.load():
+            return False
+        for layer in self.backbone.layers:
+            if isinstance(layer.mixer, Mamba2 | Attention):
+                layer.mixer.fuse()
+        self._attends_in_place = True
+        return True
+
+    def _fuse_on_cuda(self) -> bool:
+        layers = [one.mixer for one in self.backbone.layers if isinstance(one.mixer, Mamba2)]
+        kernels = mamba.load() if layers else None
+        for layer in layers:
+            layer.kernels = kernels
+        return kernels is not None
+
+    def make_cache(
+        self, *, slots: int, blocks: int, block_tokens: int, dtype: torch.dtype
+    ) -> Cache:
+        """Make memory for `slots` sequences and `blocks` blocks, and for padding besides.
+
+        `dtype` is that of keys, values and conv columns.
+        """
         device = self.lm_head.weight.device
         layers: list[LayerState] = []
-        for block in self.backbone.layers:
-            mixer = block.mixer
+        for layer in self.backbone.layers:
+            mixer = layer.mixer
             if isinstance(mixer, Mamba2):
-                layers.append(mixer.new_state(slots, dtype, device))
+                layers.append(mixer.new_state(slots + 1, dtype, device))
             elif isinstance(mixer, Attention):
-                layers.append(mixer.new_state(slots, max_tokens, dtype, device))
+                layers.append(mixer.new_state((blocks + 1) * block_tokens, dtype, device))
             else:
                 layers.append(None)
-        return Cache(layers, slots, max_tokens)
+        return Cache(layers, slots, blocks, block_tokens)
+
+    def cache_cost(self, dtype: torch.dtype, block_tokens: int = BLOCK_TOKENS) -> CacheCost:
+        """Return what a slot and a block take in `make_cache`."""
+        slot = block = 0
+        for layer in self.backbone.layers:
+            mixer = layer.mixer
+            if isinstance(mixer, Mamba2):
+                slot += _bytes_of(mixer.new_state(1, dtype, torch.device("meta")))
+            elif isinstance(mixer, Attention):
+                block += _bytes_of(mixer.new_state(block_tokens, dtype, torch.device("meta")))
+        return CacheCost(slot, block)
 
     @torch.no_grad()
-    def prefill(self, ids: Tensor, slot: int, start: int, cache: Cache) -> Tensor:
-        """Read a piece of a prompt into `slot` and return the last position's logits (vocab,).
+    def prefill(self, pieces: Pieces, cache: Cache) -> Tensor:
+        """Read pieces and return the logits after each one's last token: (rows, vocab).
 
-        ids: (piece,) int64, at positions start, start + 1, ... A prompt may come in several
-        pieces, in order; start == 0 forgets whatever the slot held.
-
-        Raises:
-            ValueError: the piece is empty or does not fit the cache.
+        A prompt may come in several pieces, in order, in any company.
         """
-        if not 0 < ids.numel() <= cache.max_tokens - start:
-            raise ValueError(
-                f"A piece of {ids.numel()} tokens at {start} does not fit {cache.max_tokens}; "
-                "send at least one token and at most what is left."
-            )
-        if start == 0:
-            cache.reset(slot)
-        x = self.backbone.embeddings(ids)[None]
-        for block, state in zip(self.backbone.layers, cache.layers, strict=True):
-            x = x + block.prefill(x, state, slot, start)  # type: ignore[operator]
-        return self._logits(x[0, -1])
+        reach = self._reach_of_pieces(pieces, cache)
+        fresh = pieces.starts == 0
+        x = self.backbone.embeddings(pieces.ids)
+        for layer, state in zip(self.backbone.layers, cache.layers, strict=True):
+            x = x + layer.prefill(x, state, pieces, fresh, reach)  # type: ignore[operator]
+        rows = torch.arange(x.shape[0], device=x.device)
+        return self._logits(x[rows, pieces.lengths - 1])
 
     @torch.no_grad()
     def decode(
-        self,
-        ids: Tensor,
-        slots: Tensor,
-        positions: Tensor,
-        cache: Cache,
-        span: int | None = None,
+        self, ids: Tensor, slots: Tensor, positions: Tensor, tables: Tensor, cache: Cache
     ) -> Tensor:
-        """Advance each slot by one token. ids, slots, positions: (batch,) -> (batch, vocab).
+        """Advance each sequence by one token. ids, slots, positions: (batch,) -> (batch, vocab).
 
-        `span` bounds the keys read; None reads up to the highest position on a CPU run eagerly,
-        and the whole cache where looking at the positions would break a compiled graph.
+        tables: (batch, blocks) as in `Pieces`; all of these blocks are read, so fewer are faster.
         """
-        if span is None:
-            span = self._span(positions, cache.max_tokens)
+        reach = self._reach_of_step(positions, tables, cache)
         x = self.backbone.embeddings(ids)
-        for block, state in zip(self.backbone.layers, cache.layers, strict=True):
-            x = x + block.decode(x, state, slots, positions, span)  # type: ignore[operator]
+        for layer, state in zip(self.backbone.layers, cache.layers, strict=True):
+            x = x + layer.decode(x, state, slots, reach)  # type: ignore[operator]
         return self._logits(x)
 
     def load_tensors(self, tensors: Mapping[str, Tensor]) -> None:
@@ -201,16 +297,46 @@ class NemotronH(nn.Module):
             for name, parameter in own.items():
                 parameter.copy_(offered[name])
 
+    def _reach_of_pieces(self, pieces: Pieces, cache: Cache) -> _Reach:
+        rows, length = pieces.ids.shape
+        offsets = torch.arange(length, device=pieces.ids.device)
+        positions = pieces.starts[:, None] + offsets
+        turned = self._turned(positions)
+        places = cache.places(pieces.tables)
+        real = offsets < pieces.lengths[:, None]
+        # Padding may reach beyond the table: it is written to block 0, which nobody reads.
+        written = places.gather(1, positions.clamp(max=places.shape[1] - 1)) * real
+        if rows == 1 and int(pieces.starts) == 0 and int(pieces.lengths) == length:
+            return _Reach(written, places, None, turned)
+        span = torch.arange(places.shape[1], device=pieces.ids.device)
+        mask = span <= positions[..., None]
+        return _Reach(written, places, mask[:, None], turned)
+
+    def _reach_of_step(
+        self, positions: Tensor, tables: Tensor, cache: Cache
+    ) -> "_Reach | _InPlace":
+        turned = self._turned(positions)
+        if self._attends_in_place:
+            size = cache.block_tokens
+            block = tables.gather(1, (positions // size)[:, None])[:, 0]
+            written = block * size + positions % size
+            return _InPlace(written, tables, positions, size, turned)
+        places = cache.places(tables)
+        written = places.gather(1, positions[:, None])[:, 0]
+        seen = torch.arange(places.shape[1], device=positions.device) <= positions[:, None]
+        return _Reach(written, places, seen[:, None, None], turned)
+
+    def _turned(self, positions: Tensor) -> Rotation | None:
+        config = self.config
+        return rotation(config.rope, config.head_dim, positions) if config.rope else None
+
     def _logits(self, x: Tensor) -> Tensor:
         logits: Tensor = self.lm_head(self.backbone.norm_f(x))
         return logits.float()
 
-    @staticmethod
-    def _span(positions: Tensor, max_tokens: int) -> int:
-        if torch.compiler.is_compiling() or positions.device.type != "cpu":
-            return max_tokens
-        highest = int(positions.max()) + 1
-        return min(max_tokens, -(-highest // _SPAN_STEP) * _SPAN_STEP)
+
+def _bytes_of(state: MambaState | AttentionState) -> int:
+    return sum(t.numel() * t.element_size() for t in vars(state).values())
 
 
 def canonical_name(name: str) -> str:

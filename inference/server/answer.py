@@ -2,17 +2,26 @@
 
 Pure: from what was generated to JSON. `reasoning` and `reasoning_content` always hold the same
 text; the top-level `reasoning` member says which mode ran, who decided it, and what its budget did.
+A call of a tool is streamed in two parts, its name and then its arguments, each whole.
 """
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from inference.chat.output import Delta
 from inference.contract import Json
 from inference.protocol import FinishReason, ForcedEnd
 from inference.reasoning import ReasoningSetting
+
+EndReason = FinishReason | Literal["tool_calls"]
+
+
+class Bound(Protocol):
+    """What held an answer to its grammar, and why it could not go on."""
+
+    fault: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,23 +42,49 @@ class TokenLogprob:
 
 @dataclass(slots=True)
 class Choice:
-    """What one choice has produced so far; token counts include what was not shown."""
+    """What one choice has produced so far; token counts include what was not shown.
+
+    `finish_reason` is set as the engine says it and read as callers know it: an answer that ends
+    by itself after calls of tools ends with `tool_calls`, and one that its grammar could not
+    complete is cut, which callers know as `length`.
+    """
 
     index: int
     reasoning: str = ""
     content: str = ""
     completion_tokens: int = 0
     reasoning_tokens: int = 0
-    finish_reason: FinishReason | None = None
     budget_exhausted: bool = False
     forced_end: ForcedEnd | None = None
     logprobs: list[TokenLogprob] = field(default_factory=list)
+    calls: list[Json] = field(default_factory=list)
+    bound: Bound | None = None
+    _ended: EndReason | None = None
+
+    @property
+    def finish_reason(self) -> EndReason | None:
+        if self._ended == "stop" and self.bound is not None and self.bound.fault:
+            return "length"
+        return "tool_calls" if self._ended == "stop" and self.calls else self._ended
+
+    @finish_reason.setter
+    def finish_reason(self, reason: EndReason | None) -> None:
+        self._ended = reason
 
     def add(self, delta: Delta) -> None:
-        if delta.kind == "reasoning":
+        if delta.call is not None:
+            self._add_call(delta)
+        elif delta.kind == "reasoning":
             self.reasoning += delta.text
         else:
             self.content += delta.text
+
+    def _add_call(self, delta: Delta) -> None:
+        part = delta_json(delta)["tool_calls"][0]
+        if part.pop("index") == len(self.calls):
+            self.calls.append(part)
+        else:
+            self.calls[-1]["function"]["arguments"] += delta.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +169,7 @@ def chat_delta(
     index: int,
     delta: Json,
     *,
-    finish_reason: FinishReason | None = None,
+    finish_reason: EndReason | None = None,
     logprobs: Sequence[TokenLogprob] = (),
 ) -> Json:
     return {
@@ -149,7 +184,7 @@ def text_delta(
     index: int,
     text: str,
     *,
-    finish_reason: FinishReason | None = None,
+    finish_reason: EndReason | None = None,
     logprobs: Sequence[TokenLogprob] = (),
 ) -> Json:
     return {
@@ -161,6 +196,12 @@ def text_delta(
 
 
 def delta_json(delta: Delta) -> Json:
+    if delta.call is not None:
+        part: Json = {"index": delta.call.index, "function": {"arguments": delta.text}}
+        if delta.call.id:
+            part |= {"id": delta.call.id, "type": "function"}
+            part["function"] = {"name": delta.call.name, "arguments": delta.text}
+        return {"tool_calls": [part]}
     if delta.kind == "reasoning":
         return {"reasoning": delta.text, "reasoning_content": delta.text}
     return {"content": delta.text}
@@ -184,6 +225,8 @@ def text_logprobs(logprobs: Sequence[TokenLogprob]) -> Json | None:
 
 def _message(choice: Choice, *, hide: bool) -> Json:
     message: Json = {"role": "assistant", "content": choice.content}
+    if choice.calls:
+        message |= {"content": choice.content or None, "tool_calls": choice.calls}
     if choice.reasoning and not hide:
         message |= {"reasoning": choice.reasoning, "reasoning_content": choice.reasoning}
     return message

@@ -3,61 +3,86 @@
 import asyncio
 import hmac
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference import problem
 from inference.body import bearer_token, parse_object, read_body
-from inference.contract import UNMANAGED_HEADER, Json, KeyRefused, ServingError
-from inference.server import answer
+from inference.contract import UNMANAGED_HEADER, Json, KeyRefused, ServingError, TooBusy
+from inference.protocol import EngineStats
+from inference.server.events import ChatEvents, TextEvents, Writer
 from inference.server.generate import Step, steps
+from inference.server.meter import metered
+from inference.server.response_events import ResponseEvents
+from inference.server.response_object import ResponseObject
+from inference.server.responses import read_responses_job
 from inference.server.runtime import Job, Runtime
+from inference.server.stream import EventStream, caller_left
 from inference.watch import ClientGone
 
 CLIENT_CLOSED: Final = 499
-SSE: Final = "text/event-stream"
-ENGINE_GAUGES: Final = {
-    "queued": "Choices that wait for a slot",
-    "running": "Choices that have a slot",
-    "slots_total": "Slots for choices",
-    "slots_used": "Slots taken",
-}
+MAX_QUEUED: Final = 1024
+RETRY_SECONDS: Final = 2
+UNMANAGED: Final = (UNMANAGED_HEADER.lower().encode(), b"true")
 Background = Callable[[], Awaitable[None]]
 
 
 class RuntimeApi:
-    """The handlers of one runtime; `token` None means that callers need none."""
+    """The handlers of one runtime.
 
-    def __init__(self, runtime: Runtime, *, token: str | None) -> None:
+    `token` None means that callers need none; `max_queued` is how many choices may wait for a
+    slot before new requests are refused with 429.
+    """
+
+    def __init__(self, runtime: Runtime, *, token: str | None, max_queued: int) -> None:
         self.runtime = runtime
         self._token = token
-        metrics, name = runtime.metrics, "lictor_runtime_"
+        self._max_queued = max_queued
+        metrics = runtime.metrics
         metrics.gauge(
-            name + "permit_remaining_seconds",
+            "permit_remaining_seconds",
             "Seconds until the serving permit runs out",
             lambda: runtime.lease.remaining_seconds,
         )
         metrics.gauge(
-            name + "ready", "1 when the model is loaded and may serve", lambda: float(self._ready())
+            "ready", "1 when the model is loaded and may serve", lambda: float(self._ready())
         )
-        for field, text in ENGINE_GAUGES.items():
-            metrics.gauge(name + field, text, partial(self._engine_stat, field))
+        metrics.watch_engine(self._engine_stats)
 
     async def chat(self, request: Request) -> Response:
         """Serve POST /v1/chat/completions."""
-        return await self._serve(request, self.runtime.chat_job)
+
+        def read(body: Json) -> tuple[Job, Writer]:
+            job = self.runtime.chat_job(body)
+            return job, ChatEvents(job)
+
+        return await self._serve(request, read)
+
+    async def response(self, request: Request) -> Response:
+        """Serve POST /v1/responses."""
+
+        def read(body: Json) -> tuple[Job, Writer]:
+            job = read_responses_job(self.runtime, body)
+            return job, ResponseEvents(ResponseObject(job, body))
+
+        return await self._serve(request, read)
 
     async def completion(self, request: Request) -> Response:
         """Serve POST /v1/completions."""
-        return await self._serve(request, self.runtime.completion_job)
+
+        def read(body: Json) -> tuple[Job, Writer]:
+            job = self.runtime.completion_job(body)
+            return job, TextEvents(job)
+
+        return await self._serve(request, read)
 
     async def models(self, request: Request) -> Response:
         self._authorise(request)
@@ -66,9 +91,14 @@ class RuntimeApi:
         return JSONResponse({"object": "list", "data": [model]})
 
     async def health(self, _request: Request) -> Response:
+        """Say that this process works; one whose engine broke is to be replaced."""
+        model = self.runtime.model
+        if model is not None and model.engine.health().state == "failed":
+            self.runtime.loaded()
         return JSONResponse({"status": "ok"})
 
     async def ready(self, _request: Request) -> Response:
+        """Say whether requests would be served: permit, model and engine are there."""
         self.runtime.lease.check()
         self.runtime.loaded()
         return JSONResponse({"status": "ready"})
@@ -84,9 +114,9 @@ class RuntimeApi:
             return False
         return True
 
-    def _engine_stat(self, field: str) -> float:
+    def _engine_stats(self) -> EngineStats:
         model = self.runtime.model
-        return 0.0 if model is None else float(getattr(model.engine.stats(), field))
+        return EngineStats() if model is None else model.engine.stats()
 
     def _authorise(self, request: Request) -> None:
         if self._token is None:
@@ -95,139 +125,58 @@ class RuntimeApi:
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             raise KeyRefused("the replica's token is missing or wrong")
 
-    async def _serve(self, request: Request, read: Callable[[Json], Job]) -> Response:
+    async def _serve(
+        self, request: Request, read: Callable[[Json], tuple[Job, Writer]]
+    ) -> Response:
         try:
             self._authorise(request)
-            job = read(parse_object(await read_body(request)))
+            body = parse_object(await read_body(request))
+            started = time.monotonic()
+            self._refuse_if_full()
+            # Rendering a long conversation takes a while; other streams must not wait for it.
+            job, writer = await asyncio.to_thread(read, body)
+            steps = self._steps(job, request, started)
             if job.fields.stream:
-                return await _EventStream.opened(self._steps(job, None), job)
-            return await self._whole(request, job)
+                return await EventStream.opened(steps, writer)
+            async for _step in steps:
+                pass
+            return JSONResponse(writer.whole())
         except ClientGone:
             return Response(status_code=CLIENT_CLOSED)
         except ServingError as error:
             self.runtime.metrics.refused.labels(error.code).inc()
             raise
 
-    async def _whole(self, request: Request, job: Job) -> Response:
-        async for _step in self._steps(job, request.is_disconnected):
-            pass
-        choices = [run.choice for run in job.runs]
-        shape = job.envelope.chat if job.is_chat else job.envelope.text
-        return JSONResponse(shape(choices))
+    def _refuse_if_full(self) -> None:
+        """Bound the engine's queue: who would wait too long is told at once to come back."""
+        model = self.runtime.model
+        if model is not None and model.engine.stats().queued >= self._max_queued:
+            raise TooBusy(
+                f"{self._max_queued} choices are waiting already; try again shortly",
+                retry_after=RETRY_SECONDS,
+            )
 
-    async def _steps(
-        self, job: Job, gone: Callable[[], Awaitable[bool]] | None
-    ) -> AsyncIterator[Step]:
-        """Pass the steps on and count them."""
-        runtime, metrics = self.runtime, self.runtime.metrics
-        model = runtime.loaded()
-        started = time.monotonic()
-        first = True
-        async for step in steps(
+    def _steps(self, job: Job, request: Request, started: float) -> AsyncGenerator[Step, None]:
+        model = self.runtime.loaded()
+        running = steps(
             model.engine,
             job.runs,
-            check=runtime.lease.check,
-            gone=gone,
+            check=self.runtime.lease.check,
+            gone=partial(caller_left, request.receive),
             text_of=model.format.text_of,
-        ):
-            if first:
-                metrics.first_token_seconds.observe(time.monotonic() - started)
-                first = False
-            if step.last:
-                metrics.requests.labels(step.choice.finish_reason).inc()
-                metrics.generation_tokens.inc(step.choice.completion_tokens)
-                metrics.reasoning_tokens.inc(step.choice.reasoning_tokens)
-            yield step
-        metrics.request_seconds.observe(time.monotonic() - started)
-
-
-class _EventStream(StreamingResponse):
-    """A stream of events that aborts its request however it ends.
-
-    The first step is awaited before the status line goes out, so that a refusal is still a
-    refusal and not the first event of a success.
-    """
-
-    def __init__(self, source: AsyncIterator[Step], first: Step | None, job: Job) -> None:
-        super().__init__(_events(source, first, job), media_type=SSE)
-        self.headers["Cache-Control"] = "no-store"
-        self._source = source
-
-    @classmethod
-    async def opened(cls, source: AsyncIterator[Step], job: Job) -> "_EventStream":
-        try:
-            first: Step | None = await anext(source)
-        except StopAsyncIteration:
-            first = None
-        return cls(source, first, job)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            with suppress(RuntimeError):
-                await self._source.aclose()  # type: ignore[attr-defined]
-
-
-async def _events(
-    source: AsyncIterator[Step], first: Step | None, job: Job
-) -> AsyncIterator[bytes]:
-    for run in job.runs if job.is_chat else ():
-        opening = answer.chat_delta(run.choice.index, {"role": "assistant", "content": ""})
-        yield answer.event(job.envelope.chat_chunk([opening]))
-    try:
-        if first is not None:
-            yield b"".join(_step_events(first, job))
-        async for step in source:
-            if data := b"".join(_step_events(step, job)):
-                yield data
-    except ServingError as error:
-        yield problem.event(error)
-        return
-    if job.fields.include_usage:
-        shape = job.envelope.chat_chunk if job.is_chat else job.envelope.text_chunk
-        yield answer.event(shape([], **job.envelope.closing([run.choice for run in job.runs])))
-    yield b"data: [DONE]\n\n"
-
-
-def _step_events(step: Step, job: Job) -> list[bytes]:
-    return _chat_events(step, job) if job.is_chat else _text_events(step, job)
-
-
-def _chat_events(step: Step, job: Job) -> list[bytes]:
-    envelope, index = job.envelope, step.choice.index
-    hide = envelope.setting is not None and envelope.setting.exclude
-    shown = [d for d in step.deltas if not (hide and d.kind == "reasoning")]
-    parts = [answer.chat_delta(index, answer.delta_json(delta)) for delta in shown]
-    if step.logprobs:
-        parts = parts or [answer.chat_delta(index, {})]
-        parts[-1] |= answer.chat_delta(index, parts[-1]["delta"], logprobs=step.logprobs)
-    events = [answer.event(envelope.chat_chunk([part])) for part in parts]
-    if step.last:
-        end = answer.chat_delta(index, {}, finish_reason=step.choice.finish_reason)
-        ran = envelope.reasoning([step.choice])
-        events.append(answer.event(envelope.chat_chunk([end], reasoning=ran)))
-    return events
-
-
-def _text_events(step: Step, job: Job) -> list[bytes]:
-    text = "".join(delta.text for delta in step.deltas)
-    if not (text or step.logprobs or step.last):
-        return []
-    part = answer.text_delta(
-        step.choice.index,
-        text,
-        finish_reason=step.choice.finish_reason,
-        logprobs=step.logprobs,
-    )
-    return [answer.event(job.envelope.text_chunk([part]))]
+        )
+        return metered(running, job.runs, metrics=self.runtime.metrics, started=started)
 
 
 def build_runtime(
-    runtime: Runtime, *, token: str | None, background: tuple[Background, ...] = ()
+    runtime: Runtime,
+    *,
+    token: str | None,
+    background: tuple[Background, ...] = (),
+    max_queued: int = MAX_QUEUED,
 ) -> Starlette:
     """Return the ASGI application; `background` runs for as long as it is up."""
-    api = RuntimeApi(runtime, token=token)
+    api = RuntimeApi(runtime, token=token, max_queued=max_queued)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -243,6 +192,7 @@ def build_runtime(
     app = Starlette(
         routes=[
             Route("/v1/chat/completions", api.chat, methods=["POST"]),
+            Route("/v1/responses", api.response, methods=["POST"]),
             Route("/v1/completions", api.completion, methods=["POST"]),
             Route("/v1/models", api.models),
             Route("/healthz", api.health),
@@ -264,10 +214,9 @@ class _SaysUnmanaged:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def marked(message: dict[str, object]) -> None:
+        def marked(message: Message) -> Awaitable[None]:
             if message["type"] == "http.response.start":
-                headers = list(message.get("headers", []))  # type: ignore[call-overload]
-                message["headers"] = [*headers, (UNMANAGED_HEADER.lower().encode(), b"true")]
-            await send(message)
+                message["headers"] = [*message.get("headers", ()), UNMANAGED]
+            return send(message)
 
-        await self._app(scope, receive, marked)  # type: ignore[arg-type]
+        await self._app(scope, receive, marked)

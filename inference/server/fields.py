@@ -1,13 +1,14 @@
 """The request fields that are accepted, and their ranges. Everything else is refused by name.
 
-An allow-list, so that a field that some other server honours (`chat_template`, media addresses,
-tools) is never passed over in silence. Knows nothing about models or engines.
+An allow-list, so that a field that some other server honours (`chat_template`, media addresses)
+is never passed over in silence. Knows nothing about models or engines.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from inference.chat import tools
 from inference.contract import FieldsContradict, RequestRefused
 from inference.reasoning import REQUEST_FIELDS
 
@@ -40,6 +41,7 @@ COMMON: Final = LABELS | {
 CHAT: Final = (
     COMMON
     | REQUEST_FIELDS
+    | tools.REQUEST_FIELDS
     | {"messages", "max_completion_tokens", "top_logprobs", "response_format"}
 )
 COMPLETION: Final = COMMON | {"prompt"}
@@ -71,12 +73,11 @@ class Fields:
 
 
 def read_chat_fields(body: Body) -> Fields:
-    """Check the fields of a chat request, but for messages and reasoning.
+    """Check the fields of a chat request, but for messages, reasoning, tools and response_format.
 
     Raises: RequestRefused naming the field.
     """
     _refuse_unknown(body, CHAT)
-    _text_only(body)
     wanted = _flag(body, "logprobs")
     top = _whole(body, "top_logprobs", 0, MAX_TOP_LOGPROBS)
     if top is not None and not wanted:
@@ -138,10 +139,24 @@ def _refuse_unknown(body: Body, known: frozenset[str]) -> None:
         )
 
 
-def _text_only(body: Body) -> None:
-    wanted = body.get("response_format")
-    if wanted not in (None, {"type": "text"}):
-        raise RequestRefused("response_format: only {'type': 'text'}", param="response_format")
+def check_bound(fields: Fields, *, by: str, is_json: bool) -> None:
+    """Refuse what could break an answer whose shape is promised by the field `by`.
+
+    A stop string would cut JSON in two; it does not reach into calls of tools.
+
+    Raises: FieldsContradict naming both fields.
+    """
+    clashes = {
+        "ignore_eos": fields.ignore_eos,
+        "min_tokens": fields.min_tokens > 0,
+        "stop": is_json and bool(fields.stops),
+    }
+    for name in (name for name, clash in clashes.items() if clash):
+        raise FieldsContradict(
+            f"{name} and {by} contradict each other: what {by} promises could not be kept; "
+            "send one of them",
+            param=f"{name}, {by}",
+        )
 
 
 def _max_tokens(body: Body) -> int | None:

@@ -5,16 +5,15 @@ a request early is aborted in the engine too. Knows nothing about HTTP's shapes.
 """
 
 import asyncio
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, cast
 
 from inference.chat.output import AnswerParser, Delta
-from inference.contract import NotServing
+from inference.contract import NotServing, RequestRefused, ServingError
 from inference.protocol import EngineBackend, GenerateRequest, TokenChunk
 from inference.server.answer import Choice, TokenLogprob
-from inference.watch import WATCH_SECONDS, ClientGone, ended, watched
+from inference.watch import ClientGone, Watch, ended
 
 QUEUE_CHUNKS: Final = 256
 
@@ -45,7 +44,7 @@ async def steps(
     check: Callable[[], None],
     gone: Callable[[], Awaitable[bool]] | None,
     text_of: Callable[[int], str],
-) -> AsyncIterator[Step]:
+) -> AsyncGenerator[Step, None]:
     """Yield the steps of all choices as they come; return when every choice is complete.
 
     `check()` passes before the engine is asked for anything and before each step is given out.
@@ -54,43 +53,57 @@ async def steps(
     still run are aborted.
     """
     check()
-    look_at = time.monotonic() + WATCH_SECONDS
+    async with Watch(check, gone=gone) as watch:
+        source = _alone(engine, runs[0], watch) if len(runs) == 1 else _merged(engine, runs, watch)
+        try:
+            async for run, chunk in source:
+                yield _take(run, chunk, text_of)
+        finally:
+            await source.aclose()
+
+
+async def _alone(
+    engine: EngineBackend, run: Run, watch: Watch
+) -> AsyncGenerator[tuple[Run, TokenChunk], None]:
+    chunks = cast("AsyncGenerator[TokenChunk, None]", engine.generate(run.request))
+    try:
+        while run.choice.finish_reason is None:
+            yield run, await watch.over(anext(chunks))
+    except (ServingError, ClientGone):
+        raise
+    except ValueError as error:
+        raise RequestRefused(str(error)) from error
+    except Exception as error:
+        raise NotServing("the engine broke off", retry_after=1) from error
+    finally:
+        engine.abort(run.request.request_id)
+        await chunks.aclose()
+
+
+async def _merged(
+    engine: EngineBackend, runs: Sequence[Run], watch: Watch
+) -> AsyncGenerator[tuple[Run, TokenChunk], None]:
     queue: asyncio.Queue[tuple[Run, TokenChunk | Exception]] = asyncio.Queue(QUEUE_CHUNKS)
     pumps = {id(run): asyncio.create_task(_pump(engine, run, queue)) for run in runs}
     try:
         while pumps:
-            run, chunk = await _next(queue, check, gone)
-            if gone is not None and time.monotonic() >= look_at:
-                look_at = time.monotonic() + WATCH_SECONDS
-                if await gone():
-                    raise ClientGone
+            run, chunk = await watch.over(queue.get())
             if id(run) not in pumps:
                 continue
+            if isinstance(chunk, ValueError):
+                raise RequestRefused(str(chunk)) from chunk
             if isinstance(chunk, Exception):
                 raise NotServing("the engine broke off", retry_after=1) from chunk
-            step = _take(run, chunk, text_of)
-            if step.last:
+            yield run, chunk
+            if run.choice.finish_reason is not None:
                 engine.abort(run.request.request_id)
                 await ended(pumps.pop(id(run)))
-            yield step
     finally:
         # All aborts before the first wait: a wait may be cancelled.
         for run in runs:
             if id(run) in pumps:
                 engine.abort(run.request.request_id)
         await ended(*pumps.values())
-
-
-async def _next(
-    queue: asyncio.Queue[tuple[Run, TokenChunk | Exception]],
-    check: Callable[[], None],
-    gone: Callable[[], Awaitable[bool]] | None,
-) -> tuple[Run, TokenChunk | Exception]:
-    """Take the next chunk; `check()` has passed when it returns."""
-    if queue.empty():
-        return await watched(queue.get(), check, gone=gone)
-    check()
-    return queue.get_nowait()
 
 
 async def _pump(
@@ -126,6 +139,8 @@ def _take(run: Run, chunk: TokenChunk, text_of: Callable[[int], str]) -> Step:
 
 
 def _logprobs(chunk: TokenChunk, text_of: Callable[[int], str]) -> list[TokenLogprob]:
+    if not chunk.logprobs:
+        return []
     tops = chunk.top_logprobs or ({},) * len(chunk.logprobs)
     return [
         TokenLogprob(

@@ -5,11 +5,15 @@ Joins the conversation format, the engine and the lease. Knows nothing about HTT
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from inference.chat.format import ChatFormat, Prompt
+from inference.chat.constraint import GrammarConstraint
+from inference.chat.format import FREE, AnswerShape, ChatFormat, Prompt
+from inference.chat.grammar import read_response_format
 from inference.chat.messages import read_messages
+from inference.chat.tools import read_tools
 from inference.contract import ContextTooLong, EndpointUnknown, Json, NotServing, RequestRefused
 from inference.metrics import RuntimeMetrics
 from inference.protocol import EngineBackend, GenerateRequest, SamplingParams, ThinkingBudget
@@ -17,6 +21,7 @@ from inference.reasoning import ReasoningSetting, read_wish, resolve, with_answe
 from inference.server.answer import Choice, Envelope
 from inference.server.fields import (
     Fields,
+    check_bound,
     read_chat_fields,
     read_completion_fields,
     read_prompt,
@@ -67,9 +72,11 @@ class Runtime:
     def loaded(self) -> Model:
         if self.model is None:
             raise NotServing("the model is still loading", retry_after=2)
-        failure = self.model.engine.failure()
-        if failure is not None:
+        state = self.model.engine.health().state
+        if state == "failed":
             raise NotServing("the engine broke; this replica is to be replaced", retry_after=5)
+        if state != "ready":
+            raise NotServing(f"the engine is {state}", retry_after=2)
         return self.model
 
     def chat_job(self, body: Json) -> Job:
@@ -80,17 +87,21 @@ class Runtime:
         fields = read_chat_fields(body)
         model = self._ready(fields)
         turns = read_messages(body.get("messages"))
+        shape = AnswerShape(read_tools(body), read_response_format(body))
+        _check_shape(fields, shape)
         setting = resolve(
             read_wish(body),
             [(turn.role, turn.text) for turn in turns],
             policy=self.lease.policy,
             profile=model.format.profile,
         )
-        prompt = model.format.chat_prompt(turns, setting)
+        prompt = model.format.chat_prompt(turns, setting, shape)
         room = _room(model, prompt, fields.max_tokens)
         setting = with_answer_room(setting, room)
+        bounds = model.format.constraints(shape, prompt, setting, count=fields.choices)
         self.metrics.reasoning.labels(setting.mode, setting.source).inc()
-        return self._job(model, fields, prompt, setting, room, is_chat=True)
+        runs = _runs(model, fields, prompt, room, setting=setting, shape=shape, bounds=bounds)
+        return self._job(fields, prompt, setting, runs)
 
     def completion_job(self, body: Json) -> Job:
         """Read a raw completion request: no template, so no reasoning to switch."""
@@ -104,7 +115,7 @@ class Runtime:
             )
         prompt = model.format.text_prompt(read_prompt(body))
         room = _room(model, prompt, fields.max_tokens or COMPLETION_TOKENS)
-        return self._job(model, fields, prompt, None, room, is_chat=False)
+        return self._job(fields, prompt, None, _runs(model, fields, prompt, room))
 
     def _ready(self, fields: Fields) -> Model:
         self.lease.check()
@@ -117,39 +128,60 @@ class Runtime:
 
     def _job(
         self,
-        model: Model,
         fields: Fields,
         prompt: Prompt,
         setting: ReasoningSetting | None,
-        room: int,
-        *,
-        is_chat: bool,
+        runs: tuple[Run, ...],
     ) -> Job:
-        job_id = ("chatcmpl-" if is_chat else "cmpl-") + secrets.token_hex(12)
-        runs = tuple(
-            Run(
-                request=GenerateRequest(
-                    request_id=f"{job_id}-{index}",
-                    prompt_ids=prompt.ids,
-                    sampling=_sampling(fields, setting, model, room, index),
-                    thinking=_budget(setting, model.format, prompt),
-                ),
-                parser=model.format.parser(
-                    starts_in_thought=prompt.starts_in_thought, stops=fields.stops, trim=is_chat
-                ),
-                choice=Choice(index),
-            )
-            for index in range(fields.choices)
-        )
         envelope = Envelope(
-            id=job_id,
+            id=runs[0].request.request_id.rpartition("-")[0],
             created=int(time.time()),
             model=fields.model,
             prompt_tokens=len(prompt.ids),
             setting=setting,
         )
         self.metrics.prompt_tokens.inc(len(prompt.ids))
-        return Job(runs, fields, envelope, is_chat)
+        return Job(runs, fields, envelope, is_chat=setting is not None)
+
+
+def _runs(
+    model: Model,
+    fields: Fields,
+    prompt: Prompt,
+    room: int,
+    *,
+    setting: ReasoningSetting | None = None,
+    shape: AnswerShape = FREE,
+    bounds: Sequence[GrammarConstraint] | None = None,
+) -> tuple[Run, ...]:
+    """Return a run for each choice; `setting` None: a raw completion, with nothing to read."""
+    job_id = ("cmpl-" if setting is None else "chatcmpl-") + secrets.token_hex(12)
+    return tuple(
+        Run(
+            request=GenerateRequest(
+                request_id=f"{job_id}-{index}",
+                prompt_ids=prompt.ids,
+                sampling=_sampling(fields, setting, model, room, index),
+                thinking=_budget(setting, model.format, prompt),
+                constraint=bounds[index] if bounds else None,
+            ),
+            parser=model.format.parser(
+                starts_in_thought=prompt.starts_in_thought,
+                stops=fields.stops,
+                trim=setting is not None,
+                shape=shape,
+            ),
+            choice=Choice(index, bound=bounds[index] if bounds else None),
+        )
+        for index in range(fields.choices)
+    )
+
+
+def _check_shape(fields: Fields, shape: AnswerShape) -> None:
+    if shape.schema is not None:
+        check_bound(fields, by="response_format", is_json=True)
+    elif shape.tools.is_bound:
+        check_bound(fields, by="tool_choice" if shape.tools.must_call else "tools", is_json=False)
 
 
 def _room(model: Model, prompt: Prompt, wanted: int | None) -> int:
@@ -201,6 +233,7 @@ def _budget(
         max_tokens=setting.budget_tokens,
         end_ids=form.closer_ids,
         in_thought=prompt.starts_in_thought,
+        start_ids=() if prompt.starts_in_thought else form.opener_ids,
         newline_ids=form.newline_ids,
         soft_window_tokens=min(MAX_SOFT_WINDOW_TOKENS, setting.budget_tokens // 10),
     )

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-from inference.protocol import EngineStats, GenerateRequest, TokenChunk
+from inference.protocol import EngineStats, GenerateRequest, Health, TokenChunk
 from tests.inference.tiny import IDS
 
 THOUGHT = [*b"\n2+2=4\n", IDS["</think>"], *"\n\nVier €\n".encode(), IDS["<SPECIAL_12>"]]
@@ -40,10 +40,16 @@ class FakeEngine:
                 return
 
     def stats(self) -> EngineStats:
-        return EngineStats(0, 0, 4, 0, 0, 0)
+        return EngineStats(slots_total=4)
 
-    def failure(self) -> str | None:
-        return None
+    def health(self) -> Health:
+        return Health("ready")
+
+    async def start(self) -> None:
+        return
+
+    async def drain(self, deadline_seconds: float) -> None:
+        return
 
     def stop(self) -> None:
         self.hold.clear()

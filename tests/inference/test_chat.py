@@ -11,7 +11,7 @@ from inference.chat.format import ChatFormat, read_format
 from inference.chat.messages import read_messages
 from inference.chat.output import AnswerParser, Delta, Detokenizer, StopScanner
 from inference.chat.sandbox import BoundedTemplate
-from inference.chat.template import Turn
+from inference.chat.turns import Turn
 from inference.contract import ReasoningPolicy, RenderingFailed, RequestRefused
 from inference.reasoning import ReasoningSetting, read_wish, resolve
 from tests.inference import tiny
@@ -137,6 +137,7 @@ def test_a_template_without_a_toggle_is_recognised_and_keeps_words_in_text() -> 
     form = tiny.chat_format(tiny.PLAIN)
 
     assert form.profile.name == "none"
+    assert form.profile.has_toggle is False
     assert "a /no_think b" in rendered([{"role": "user", "content": "a /no_think b"}], form)
 
 

@@ -1,15 +1,19 @@
 """The engine on a real (random, small) hybrid: batching changes nothing, nothing leaks or hangs."""
 
 import asyncio
+from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
+from inference.cache import CacheCost
 from inference.engine import NativeEngine
 from inference.models.config import NemotronHConfig
 from inference.models.nemotron_h import NemotronH
 from inference.protocol import EngineError, GenerateRequest, SamplingParams, ThinkingBudget
+from inference.runner import CompiledDecode
 from inference.scheduler import TooLong
 
 CONFIG = {
@@ -132,15 +136,19 @@ async def test_a_budget_is_enforced_while_streaming(engine):
 async def test_logprobs_report_the_chosen_token_among_the_likeliest(engine):
     chunks = [chunk async for chunk in engine.generate(ask("logprobs", logprobs=3))]
 
-    for chunk in chunks:
-        (token,), (logprob,), (top,) = chunk.token_ids, chunk.logprobs, chunk.top_logprobs
+    said = [
+        token
+        for chunk in chunks
+        for token in zip(chunk.token_ids, chunk.logprobs, chunk.top_logprobs, strict=True)
+    ]
+    for token, logprob, top in said:
         assert top[token] == pytest.approx(logprob)
         assert max(top.values()) == pytest.approx(logprob)
-    assert len(chunks) == 12
+    assert len(said) == 12
 
 
 async def test_what_cannot_fit_is_refused_and_the_engine_goes_on(engine):
-    with pytest.raises(TooLong, match="a slot holds 256"):
+    with pytest.raises(TooLong, match="the context holds 256"):
         await collect(engine, ask("huge", max_tokens=300))
 
     assert (await collect(engine, ask("next")))[1] == "length"
@@ -161,7 +169,7 @@ async def test_a_request_that_would_break_the_engine_is_refused(engine, change, 
     with pytest.raises(ValueError, match=said):
         await collect(engine, ask("strange", **change))
 
-    assert engine.failure() is None
+    assert engine.health().state == "ready"
     assert (await collect(engine, ask("next")))[1] == "length"
 
 
@@ -201,12 +209,16 @@ class _BreakingModel:
     """Stand in for a model whose decode fails."""
 
     config = SimpleNamespace(vocab_size=64)
+    lm_head = torch.nn.Linear(1, 1)
 
-    def make_cache(self, *_):
-        return SimpleNamespace(num_bytes=1)
+    def cache_cost(self, _dtype):
+        return CacheCost(1, 1)
 
-    def prefill(self, *_):
-        return torch.zeros(8)
+    def make_cache(self, **_):
+        return None
+
+    def prefill(self, pieces, _cache):
+        return torch.zeros(len(pieces.ids), 8)
 
     def decode(self, *_):
         raise RuntimeError("out of memory")
@@ -219,7 +231,7 @@ async def test_a_broken_engine_fails_every_request_and_says_so():
     results = await asyncio.wait_for(asyncio.gather(*asks, return_exceptions=True), 10)
 
     assert all(isinstance(one, EngineError) for one in results)
-    assert "out of memory" in engine.failure()
+    assert "out of memory" in engine.health().reason
     with pytest.raises(EngineError, match="out of memory"):
         await collect(engine, ask("late"))
 
@@ -237,4 +249,112 @@ async def test_logits_that_are_no_numbers_stop_the_engine():
     with pytest.raises(EngineError, match="not finite"):
         await asyncio.wait_for(collect(engine, ask("r")), 10)
 
-    assert "not finite" in engine.failure()
+    assert "not finite" in engine.health().reason
+
+
+class _Refusing:
+    """A constraint that breaks, or allows one token only."""
+
+    json_schema = "{}"
+    in_thought = False
+
+    def __init__(self, only: int | None = None) -> None:
+        self.only = only
+        self.seen: list[int] = []
+
+    def allowed(self):
+        if self.only is None:
+            raise RuntimeError("the grammar broke")
+        mask = np.zeros(64, dtype=bool)
+        mask[self.only] = True
+        return mask
+
+    def accept(self, token_id: int) -> None:
+        self.seen.append(token_id)
+
+
+async def test_a_constraint_decides_what_may_come_and_is_told_what_came(engine):
+    only = _Refusing(only=42)
+
+    tokens, _ = await collect(engine, replace(ask("only", temperature=1.0), constraint=only))
+
+    assert tokens == [42] * 12 == only.seen
+
+
+async def test_a_constraint_that_breaks_ends_its_own_request_only(engine):
+    other = asyncio.create_task(collect(engine, ask("other", max_tokens=100)))
+
+    with pytest.raises(RuntimeError, match="grammar broke"):
+        await collect(engine, replace(ask("broken"), constraint=_Refusing()))
+
+    assert (await other)[1] == "length"
+    assert engine.stats().slots_used == 0
+
+
+async def test_preempted_requests_say_what_they_would_have_said_alone(model, monkeypatch):
+    monkeypatch.setattr("inference.cache.TOKENS_PER_SLOT", 16)
+    cost = model.cache_cost(torch.float32)
+    short = NativeEngine(
+        model,
+        max_batch=4,
+        context_tokens=128,
+        threads=1,
+        cache_bytes=4 * cost.slot_bytes + 9 * cost.block_bytes,
+    )
+    asks = [ask(f"r{n}", prompt=p, max_tokens=70) for n, p in enumerate(prompts(6))]
+
+    try:
+        together = await asyncio.gather(*(collect(short, one) for one in asks))
+        preempted = short.stats().preemptions_total
+        alone = [await collect(short, one) for one in asks]
+    finally:
+        short.stop()
+
+    assert preempted > 0
+    assert together == alone
+
+
+async def test_a_draining_engine_finishes_what_runs_and_takes_nothing_new(engine):
+    running = asyncio.create_task(collect(engine, ask("running", max_tokens=60)))
+    while not engine.stats().running:
+        await asyncio.sleep(0)
+
+    await engine.drain(deadline_seconds=20)
+
+    assert (await running)[1] == "length"
+    assert engine.health().state == "draining"
+    with pytest.raises(EngineError, match="stopping"):
+        await collect(engine, ask("late"))
+
+
+async def test_a_late_reader_gets_all_tokens_in_one_chunk(engine):
+    stream = engine.generate(ask("slow", max_tokens=50))
+    first = await anext(stream)
+    while engine.stats().running:
+        await asyncio.sleep(0.01)
+    rest = [chunk async for chunk in stream]
+
+    assert len(rest) <= 2
+    assert len(first.token_ids) + sum(len(chunk.token_ids) for chunk in rest) == 50
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*torch.jit.*is deprecated:DeprecationWarning")
+async def test_a_compiled_engine_says_the_same_and_compiles_no_shape_later(model):
+    compiled = NativeEngine(model, max_batch=4, context_tokens=256, threads=1, compiling="first")
+    eager = NativeEngine(model, max_batch=4, context_tokens=256, threads=1)
+    asks = [ask(f"r{n}", prompt=p, max_tokens=5 + 20 * n) for n, p in enumerate(prompts(9))]
+
+    try:
+        await compiled.start()
+        assert isinstance(compiled._runner._decode, CompiledDecode)
+        torch.compiler.set_stance("fail_on_recompile")
+        got = await asyncio.gather(*(collect(compiled, one) for one in asks))
+        expected = [await collect(eager, one) for one in asks]
+    finally:
+        torch.compiler.set_stance("default")
+        compiled.stop()
+        eager.stop()
+
+    assert compiled.health().reason == ""
+    assert got == expected

@@ -8,10 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inference.protocol import SamplingParams
-from inference.sampler import Sampler
+from inference.sampler import Chooser, Row, Sampled
+from inference.sampler import choose as choose_batch
 
 # Probabilities 0.5, 0.25, 0.15, 0.1 at temperature 1.
 LOGITS = torch.tensor([0.5, 0.25, 0.15, 0.1]).log()
+
+
+class Sampler:
+    """One request alone in its batch."""
+
+    def __init__(self, params, prompt_ids) -> None:
+        self.chooser = Chooser(params, prompt_ids)
+
+    def choose(self, logits, output_ids, *, forced, may_stop, allowed=None) -> Sampled:
+        row = Row(self.chooser, output_ids, forced, may_stop, allowed)
+        return choose_batch(logits[None], [row])[0]
 
 
 def choose(*, logits=LOGITS, prompt=(), output=(), forced=None, may_stop=True, **params):
@@ -123,7 +135,7 @@ def test_logprobs_are_those_of_the_model_not_of_the_filtered_draw():
 def test_no_logprobs_are_reported_unasked():
     report = choose()
 
-    assert (report.logprob, report.top) == (None, {})
+    assert (report.logprob, report.top) == (None, None)
 
 
 def test_requests_without_a_seed_differ():

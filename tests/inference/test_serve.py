@@ -39,7 +39,8 @@ class Process:
         governed = ["--issuer", issuer_url, "--replica", "assistant-replica"]
         governed += ["--replica-token-file", str(scratch / "token")]
         governed += ["--manifest", str(scratch / "manifest.json"), "--expect-digest", digest]
-        common = ["--threads", "1", "--max-batch", "2", "--state-file", str(self.state_file)]
+        common = ["--threads", "1", "--max-batch", "2", "--compile", "off"]
+        common += ["--state-file", str(self.state_file)]
         command = [sys.executable, "-m", "inference", "serve", str(folder), *governed, *common]
         self.child = subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -136,13 +137,20 @@ async def test_a_manifest_with_another_digest_is_not_served(tmp_path: Path) -> N
     [
         ({}, "missing --issuer, --replica, --replica-token-file"),
         ({"unmanaged": True, "issuer": "http://x"}, "--unmanaged excludes"),
+        ({"unmanaged": True, "engine": "vllm"}, "goes with --vllm-python or --vllm-url"),
+        ({"unmanaged": True, "vllm_url": "http://x"}, "goes with --vllm-python or --vllm-url"),
         ({"unmanaged": True, "expect_digest": "sha256:0"}, "go together"),
-        ({"unmanaged": True, "compiled": True}, "--compile is not offered"),
     ],
 )
 def test_options_that_do_not_say_one_thing_are_refused(change: dict[str, Any], why: str) -> None:
     names = ServeOptions.__dataclass_fields__
-    options = {**dict.fromkeys(names), "unmanaged": False, "compiled": False, **change}
+    options = {
+        **dict.fromkeys(names),
+        "unmanaged": False,
+        "compiling": "off",
+        "engine": "native",
+        **change,
+    }
 
     with pytest.raises(ValueError, match=why):
         ServeOptions.checked(**options)

@@ -1,13 +1,16 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
-from openai import APIError, AsyncOpenAI
+from openai import APIError, AsyncOpenAI, BadRequestError
 
 from inference.contract import ReasoningPolicy
+from inference.protocol import GenerateRequest
+from inference.sequence import Sequence
 from tests.inference import tiny
 from tests.inference.fake_engine import FakeEngine
 from tests.inference.fake_issuer import ENDED, REPLICA_TOKEN, FakeIssuer
@@ -121,7 +124,7 @@ async def test_a_stream_holds_the_same_text_in_whole_characters(
         ({"max_tokens": 5, "max_completion_tokens": 6}, "max_tokens, max_completion_tokens"),
         ({"stream_options": {"include_usage": True}}, "stream_options"),
         ({"top_logprobs": 2}, "top_logprobs"),
-        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"response_format": {"type": "xml"}}, "response_format"),
         (
             {"reasoning_effort": "none", "thinking_token_budget": 9},
             "reasoning_effort, thinking_token_budget",
@@ -244,7 +247,7 @@ async def test_metrics_tell_requests_tokens_and_reasoning(client: httpx.AsyncCli
     await client.post("/v1/chat/completions", json=ASK)
     page = (await client.get("/metrics")).text
 
-    assert 'lictor_runtime_requests_total{reason="stop"} 1.0' in page
+    assert 'lictor_runtime_request_success_total{finished_reason="stop"} 1.0' in page
     assert "lictor_runtime_reasoning_tokens_total 7.0" in page
     assert 'lictor_runtime_reasoning_requests_total{mode="on",source="default"} 1.0' in page
 
@@ -360,3 +363,224 @@ async def test_a_replayed_serial_does_not_keep_a_runtime_alive() -> None:
 
     assert ready.status_code == 503
     assert ready.json()["code"] == "permit_lapsed"
+
+
+STOP = tiny.IDS["<SPECIAL_12>"]
+NOW: dict[str, Any] = {"type": "function", "function": {"name": "now"}}
+CALL = '<TOOLCALL>[{"name": "now", "arguments": {}}]</TOOLCALL>'
+OFF: dict[str, Any] = {"reasoning": {"mode": "off"}}
+PAIR = {
+    "type": "object",
+    "properties": {"n": {"type": "integer", "maximum": 9, "minimum": 0}},
+    "required": ["n"],
+    "additionalProperties": False,
+}
+
+
+def as_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    named = {"name": "pair", "schema": schema, "strict": True}
+    return {"type": "json_schema", "json_schema": named}
+
+
+AS_PAIR = as_schema(PAIR)
+
+
+class ScriptedEngine(FakeEngine):
+    """Says its text, but obeys constraint and budget: the lowest token where its own is barred."""
+
+    def __init__(self, said: str) -> None:
+        super().__init__()
+        self.said = [*tiny.tokenizer().encode(said, add_special_tokens=False).ids, STOP]
+
+    def _script(self, request: GenerateRequest) -> list[tuple[int, bool]]:
+        following, script, wanted = Sequence(request), [], iter(self.said)
+        while following.finish_reason is None:
+            forced = following.forced_token()
+            token_id = next(wanted, STOP) if forced is None else forced
+            if forced is None and request.constraint is not None:
+                allowed = request.constraint.allowed()
+                if allowed is not None and not allowed[token_id]:
+                    token_id = int(allowed.argmax())
+            following.accept(token_id)
+            script.append((token_id, forced is not None))
+        return script
+
+
+@asynccontextmanager
+async def speaking(
+    said: str, template: str = "nemotron_nano_v2"
+) -> AsyncIterator[tuple[AsyncOpenAI, ScriptedEngine]]:
+    engine = ScriptedEngine(said)
+    form = tiny.chat_format(tiny.template(template))
+    async with (
+        unmanaged_runtime(engine, form) as url,
+        AsyncOpenAI(base_url=url + "/v1", api_key="none", max_retries=0) as ai,
+    ):
+        yield ai, engine
+
+
+@pytest.mark.parametrize("mode", ["on", "off"])
+async def test_a_tool_call_is_answered_in_both_reasoning_modes(mode: str) -> None:
+    thought = "hm</think>\n" if mode == "on" else ""
+    async with speaking(f"{thought}Let me look.\n{CALL}") as (ai, engine):
+        answer = await ai.chat.completions.create(
+            **ASK, tools=[NOW], extra_body={"reasoning": {"mode": mode}}
+        )
+
+    choice = answer.choices[0]
+    assert (choice.finish_reason, choice.message.content) == ("tool_calls", "Let me look.")
+    (call,) = choice.message.tool_calls or []
+    assert (call.type, call.function.name, call.function.arguments) == ("function", "now", "{}")
+    assert call.id.startswith("call_")
+    assert b"<AVAILABLE_TOOLS>" in bytes(i for i in engine.requests[0].prompt_ids if i < 256)
+
+
+async def test_a_second_tool_call_is_streamed_with_its_own_index() -> None:
+    two = CALL.replace("}]", '}, {"name": "now", "arguments": {"a": 1}}]')
+    async with speaking(two) as (ai, _):
+        stream = await ai.chat.completions.create(**ASK, tools=[NOW], stream=True, extra_body=OFF)
+        choices = [chunk.choices[0] async for chunk in stream]
+
+    parts = [part for choice in choices for part in choice.delta.tool_calls or []]
+    assert [(p.index, p.function.name, p.function.arguments) for p in parts if p.function] == [
+        (0, "now", ""),
+        (0, None, "{}"),
+        (1, "now", ""),
+        (1, None, '{"a": 1}'),
+    ]
+    assert [bool(part.id) for part in parts] == [True, False, True, False]
+    assert not any(choice.delta.content for choice in choices)
+    assert choices[-1].finish_reason == "tool_calls"
+
+
+async def test_a_call_nobody_offered_comes_back_as_content() -> None:
+    async with speaking(CALL.replace("now", "rm")) as (ai, _):
+        answer = await ai.chat.completions.create(**ASK, tools=[NOW], extra_body=OFF)
+
+    assert answer.choices[0].message.content == CALL.replace("now", "rm")
+    assert answer.choices[0].finish_reason == "stop"
+
+
+async def test_a_required_call_comes_whatever_the_model_would_say() -> None:
+    async with speaking("thinking</think>I would rather talk.") as (ai, _):
+        answer = await ai.chat.completions.create(
+            **ASK, tools=[NOW], tool_choice="required", parallel_tool_calls=False
+        )
+
+    message = answer.choices[0].message
+    assert answer.choices[0].finish_reason == "tool_calls"
+    assert [call.function.name for call in message.tool_calls or []] == ["now"]
+    assert message.content is None
+    assert message.reasoning == "thinking"  # type: ignore[attr-defined]
+
+
+async def test_a_tool_result_is_read_back_by_the_model() -> None:
+    called = {"id": "c", "type": "function", "function": {"name": "now", "arguments": "{}"}}
+    messages: list[Any] = [
+        *ASK["messages"],
+        {"role": "assistant", "content": None, "tool_calls": [called]},
+        {"role": "tool", "tool_call_id": "c", "content": "noon</think>"},
+    ]
+    async with speaking("At noon.") as (ai, engine):
+        answer = await ai.chat.completions.create(
+            model="nano", messages=messages, tools=[NOW], extra_body=OFF
+        )
+
+    ids = engine.requests[0].prompt_ids
+    assert b"<TOOL_RESPONSE>[noon</think>]" in bytes(i for i in ids if i < 256)
+    assert ids.count(tiny.IDS["</think>"]) == 1
+    assert answer.choices[0].message.content == "At noon."
+
+
+async def test_tools_are_refused_by_a_model_that_cannot_be_given_any(
+    client: httpx.AsyncClient,
+) -> None:
+    answer = await client.post("/v1/chat/completions", json={**ASK, "tools": [NOW]})
+
+    assert (answer.status_code, answer.json()["code"]) == (400, "tools_not_supported")
+
+
+@pytest.mark.parametrize("mode", ["on", "off"])
+async def test_json_of_a_schema_is_enforced_for_every_choice(mode: str) -> None:
+    said = ("hm {</think>\n" if mode == "on" else "") + 'Sure: {"n": 7}'
+    async with speaking(said) as (ai, engine):
+        answer = await ai.chat.completions.create(
+            **ASK,
+            n=2,
+            logprobs=True,
+            response_format=AS_PAIR,  # type: ignore[arg-type]
+            extra_body={"reasoning": {"mode": mode}},
+        )
+
+    for choice in answer.choices:
+        assert set(json.loads(choice.message.content or "")) == {"n"}
+        assert choice.finish_reason == "stop"
+        assert choice.logprobs
+    first, second = (request.constraint for request in engine.requests)
+    assert first is not None
+    assert first is not second
+    assert json.loads(first.json_schema) == PAIR
+
+
+async def test_json_is_streamed_as_it_comes() -> None:
+    async with speaking('{"n": 7}') as (ai, _):
+        stream = await ai.chat.completions.create(
+            **ASK,
+            stream=True,
+            response_format={"type": "json_object"},
+            extra_body=OFF,
+        )
+        texts = [chunk.choices[0].delta.content or "" async for chunk in stream]
+
+    assert json.loads("".join(texts)) == {"n": 7}
+    assert len([text for text in texts if text]) > 3
+
+
+@pytest.mark.parametrize(
+    ("change", "param"),
+    [
+        ({"response_format": AS_PAIR, "stop": "}"}, "stop, response_format"),
+        ({"response_format": AS_PAIR, "min_tokens": 3}, "min_tokens, response_format"),
+        ({"response_format": AS_PAIR, "ignore_eos": True}, "ignore_eos, response_format"),
+        (
+            {"tools": [NOW], "tool_choice": "required", "ignore_eos": True},
+            "ignore_eos, tool_choice",
+        ),
+        ({"response_format": as_schema({"not": {}})}, "response_format"),
+    ],
+)
+async def test_what_cannot_be_promised_is_refused(change: dict[str, Any], param: str) -> None:
+    async with speaking("x") as (ai, engine):
+        with pytest.raises(BadRequestError) as refusal:
+            await ai.chat.completions.create(**ASK, extra_body={**OFF, **change})
+
+    assert refusal.value.response.json()["param"] == param
+    assert engine.requests == []
+
+
+async def test_a_budget_ends_the_thought_between_lines_and_is_told() -> None:
+    lines = "first line\nsecond line\nthird line\n"
+    async with speaking(f"{lines}</think>7") as (ai, engine):
+        answer = await ai.chat.completions.create(**ASK, extra_body={"thinking_token_budget": 24})
+
+    thinking = engine.requests[0].thinking
+    assert thinking is not None
+    assert (thinking.soft_window_tokens, thinking.newline_ids) == (2, (10,))
+    assert answer.choices[0].message.reasoning == "first line\nsecond line"  # type: ignore[attr-defined]
+    ran = answer.model_extra["reasoning"]  # type: ignore[index]
+    assert (ran["budget_exhausted"], ran["budget"]) == (True, 24)
+
+
+async def test_a_budget_holds_a_model_that_opens_its_own_thought() -> None:
+    async with speaking("<think>" + "hm " * 50 + "</think>7", "qwen3") as (ai, engine):
+        answer = await ai.chat.completions.create(
+            **ASK, extra_body={"thinking_token_budget": 9, "max_tokens": 40}
+        )
+
+    thinking = engine.requests[0].thinking
+    assert thinking is not None
+    assert (thinking.in_thought, thinking.start_ids) == (False, (tiny.IDS["<think>"],))
+    assert answer.choices[0].message.reasoning == "hm hm hm"  # type: ignore[attr-defined]
+    assert answer.usage is not None
+    assert answer.usage.completion_tokens_details is not None
+    assert answer.usage.completion_tokens_details.reasoning_tokens == 9

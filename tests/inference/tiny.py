@@ -52,12 +52,19 @@ QWEN = """
 PLAIN = "{% for m in messages %}<s>{{ m['role'] }}: {{ m['content'] }}</s>{% endfor %}<s>assistant:"
 
 
-def tokenizer() -> Tokenizer:
+def template(name: str) -> str:
+    """Return one of the templates beside this file, written to behave like a family's."""
+    return (Path(__file__).parent / "templates" / f"{name}.jinja").read_text()
+
+
+def tokenizer(added: tuple[str, ...] = ()) -> Tokenizer:
+    """Return the tokenizer; `added` are tokens of their own that are not special."""
     letters = byte_letters()
     made = Tokenizer(models.BPE(vocab={c: i for i, c in enumerate(letters)}, merges=[]))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     made.decoder = decoders.ByteLevel()
     made.add_special_tokens([AddedToken(name, special=True, normalized=False) for name in SPECIALS])
+    made.add_tokens([AddedToken(name, special=False, normalized=False) for name in added])
     return made
 
 
@@ -68,9 +75,11 @@ def byte_letters() -> list[str]:
     return [chr(byte) if byte in shown else chr(next(hidden)) for byte in range(256)]
 
 
-def chat_format(template: str | None = NEMOTRON, context_tokens: int = 512) -> ChatFormat:
+def chat_format(
+    template: str | None = NEMOTRON, context_tokens: int = 512, added: tuple[str, ...] = ()
+) -> ChatFormat:
     return ChatFormat(
-        tokenizer().to_str(),
+        tokenizer(added).to_str(),
         template=template,
         specials={"bos_token": "<s>", "eos_token": "<SPECIAL_12>"},
         stop_ids=[IDS["<SPECIAL_12>"]],

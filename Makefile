@@ -3,7 +3,7 @@ PY := .venv/bin/python
 WORKERS ?= 2
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo up check test train lock
+.PHONY: help setup demo up check test peers pages train lock bench bench-gpu bench-licences
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -22,6 +22,24 @@ check: setup ## Lint, types, import contracts, migrations, deployment settings
 
 test: setup ## The whole suite on SQLite, and on PostgreSQL and Redis where they answer
 	@sh scripts/test.sh
+
+bench: setup ## Compare with vLLM and transformers on this CPU; BENCH_QUICK=1 takes two minutes
+	@$(PY) -m bench.cpu $(BENCH_ARGS)
+
+bench-gpu: setup ## Run the 9B and 8B shapes on an NVIDIA GPU, within an A10G's memory
+	@$(PY) -m bench.gpu $(BENCH_ARGS)
+
+bench-licences: setup ## Assess a million models; compare with weight-audit, ai-bom and ScanCode
+	@$(PY) -m bench.assessment
+	@sh scripts/licence-peers.sh
+	@$(PY) -m bench.licence_peers
+
+pages: setup ## Write docs/licences.md anew from the catalogue
+	@$(PY) -m compliance.rules.catalogue_pages > docs/licences.md
+
+peers: setup ## Install vLLM's CPU build and mamba-ssm beside .venv, for the tests that need them
+	@sh scripts/vllm.sh
+	@sh scripts/oracles.sh
 
 train: setup ## Train the demo checkpoints anew (about an hour on two cores)
 	@$(PY) -m demo.training.train --all --out demo/checkpoints

@@ -6,6 +6,6 @@ class ComplianceConfig(AppConfig):
     verbose_name = "Compliance"
 
     def ready(self) -> None:
-        from compliance import receivers
+        from compliance import checks, receivers  # noqa: F401  - importing registers the check
 
         receivers.connect()

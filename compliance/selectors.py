@@ -11,7 +11,18 @@ from typing import Any
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from compliance.models import Assessment, Evidence, LicencePin, Matter, Review, Standing, Waiver
+from compliance.models import (
+    Assessment,
+    Decision,
+    Evidence,
+    LicencePin,
+    Matter,
+    Review,
+    Standing,
+    Waiver,
+)
+from compliance.policy.stages import review_policy
+from compliance.rules.review import Stage
 from registry.models import Checkpoint, Organisation
 
 
@@ -65,7 +76,7 @@ def approved_review(
 
 
 _NOT_APPROVED = {
-    Review.State.OPEN: ("review_open", "The review {id} is still open; both stages must approve."),
+    Review.State.OPEN: ("review_open", "The review {id} is still open; every stage must approve."),
     Review.State.REFUSED: ("review_refused", "The review {id} was refused."),
     Review.State.STALE: (
         "review_stale",
@@ -141,23 +152,34 @@ def matters(organisation: Organisation) -> "QuerySet[Matter]":
     return Matter.objects.for_org(organisation)
 
 
-STAGES = ("legal", "security")
-_STAGE_STATES = {"approve": "approved", "refuse": "refused", "ask": "asked"}
-
-
 def stages_of(review: Review) -> list[dict[str, Any]]:
-    """Say how far each stage is, counting only votes on what is to be seen now."""
-    latest = {stage: None for stage in STAGES} | {
-        row.stage: row
-        for row in sorted(review.decisions.all(), key=lambda row: row.created_at)
-        if row.seen_digest == review.seen_digest
-    }
+    """Say how far each stage is, counting only votes on what is to be seen now.
+
+    Which stages there are and how many people each needs follows from the judgement's findings.
+    """
+    votes = sorted(review.decisions.all(), key=lambda row: row.created_at)
+    counted = [row for row in votes if row.seen_digest == review.seen_digest]
     return [
-        {
-            "stage": stage,
-            "state": _STAGE_STATES[row.verdict] if row else "waiting",
-            "by": row.decided_by_name if row else None,
-            "conditions": row.conditions if row else [],
-        }
-        for stage, row in latest.items()
+        _stage_state(stage, [row for row in counted if row.stage == stage.name])
+        for stage in review_policy(review.assessment.report["findings"]).stages
     ]
+
+
+def _stage_state(stage: Stage, votes: list[Decision]) -> dict[str, Any]:
+    approved = [row for row in votes if row.verdict == Decision.Verdict.APPROVE]
+    refused = [row for row in votes if row.verdict == Decision.Verdict.REFUSE]
+    shown = refused or approved or votes[-1:]
+    if refused:
+        state = "refused"
+    elif len(approved) >= stage.quorum:
+        state = "approved"
+    else:
+        state = "asked" if votes and votes[-1].verdict == Decision.Verdict.ASK else "waiting"
+    return {
+        "stage": stage.name,
+        "state": state,
+        "by": ", ".join(row.decided_by_name for row in shown) or None,
+        "conditions": [text for row in shown for text in row.conditions],
+        "needed": stage.quorum,
+        "approved": len(approved),
+    }

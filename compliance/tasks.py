@@ -22,10 +22,12 @@ from compliance.evidence.asking import AskingFailedError, questions
 from compliance.evidence.runner import Runner, RuntimeRunner, ServingFailedError
 from compliance.evidence.suite import DEFAULT_SUITE, load_suite
 from compliance.models import Assessment, EvidenceJob, Matter, Review
-from compliance.rules.library import bundled_library
-from compliance.services import measurements, staleness
+from compliance.selectors_duties import fallen_due, out_of_step, to_look_at
+from compliance.selectors_licences import outdated
+from compliance.services import duties, measurements, staleness
 from compliance.services.assess import assess, reassess
 from compliance.services.evidence import has_current_measurement
+from compliance.services.hub_reviews import review_changed_terms
 from compliance.services.matters import end_what_matters_end
 from compliance.services.measurements import Claim, LeaseLostError
 from compliance.services.people import lock
@@ -38,6 +40,9 @@ log = logging.getLogger(__name__)
 
 ACTOR = "system:compliance"
 _SWEEP = 50
+# A page takes up to ten seconds to fail, and the task has a limit.
+_LOOKS = 5
+_LOOK_EVERY = timedelta(hours=12)
 # A measurement may outlast the common limit; it stays below the broker's visibility timeout, and
 # the job's lease keeps a redelivered task from doing it twice.
 _MEASURE_SOFT_SECONDS = 840
@@ -52,6 +57,7 @@ def assess_default(checkpoint_id: str) -> None:
     assess(checkpoint, DEFAULT_USE, actor=ACTOR, now=now)
     with transaction.atomic():
         reassess([checkpoint], actor=ACTOR, now=now)
+    review_changed_terms(checkpoint, now=now)
     _queue_measurement(checkpoint)
 
 
@@ -79,10 +85,7 @@ def sweep_assessments() -> int:
     for row in Checkpoint.objects.exclude(pk__in=judged).order_by("created_at")[:_SWEEP]:
         done += _quietly(assess_default, str(row.pk))
     now = timezone.now()
-    old = Assessment.objects.filter(is_current=True).select_related("checkpoint__model")
-    catalogue = bundled_library().digest
-    outdated = old.exclude(catalogue_digest=catalogue) | old.filter(as_of__lt=now.date())
-    for item in outdated.order_by("as_of")[:_SWEEP]:
+    for item in outdated(now.date(), _SWEEP):
         done += _quietly(assess, item.checkpoint, item.use, actor=ACTOR, now=now)
     return done
 
@@ -141,6 +144,17 @@ def _after_lapsed_waivers() -> int:
         with transaction.atomic():
             reassess([row], actor=ACTOR, now=now)
     return lapsed.count()
+
+
+@shared_task
+def sweep_duties() -> int:
+    """Bring duties in step with judgements, open those that fall due again, and look at pages."""
+    now = timezone.now()
+    done = sum(_quietly(duties.follow, row, now=now) for row in out_of_step(_SWEEP))
+    done += duties.open_again(fallen_due(now, _SWEEP), now=now)
+    for row in to_look_at(now - _LOOK_EVERY, _LOOKS):
+        done += _quietly(duties.look, row, now=now)
+    return done
 
 
 @shared_task(soft_time_limit=_MEASURE_SOFT_SECONDS, time_limit=_MEASURE_HARD_SECONDS)

@@ -2,13 +2,35 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from compliance.api import assessments, evidence, matters, reviews
+from compliance.api import (
+    assessments,
+    duties,
+    evidence,
+    exports,
+    licences,
+    matters,
+    policies,
+    reviews,
+)
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("licences/", assessments.Licences.as_view()),
-    path("licences/<str:key>/", assessments.OneLicence.as_view()),
+    path("licences/", licences.Licences.as_view()),
+    path("licences/proposals/", licences.LicenceProposals.as_view()),
+    path("licences/proposals/<uuid:pk>/", licences.OneLicenceProposal.as_view()),
+    path("licences/proposals/<uuid:pk>/impact/", licences.LicenceProposalImpact.as_view()),
+    path("licences/proposals/<uuid:pk>/approve/", licences.ApproveLicence.as_view()),
+    path("licences/proposals/<uuid:pk>/refuse/", licences.RefuseLicence.as_view()),
+    path("licences/proposals/<uuid:pk>/withdraw/", licences.WithdrawLicence.as_view()),
+    path("licences/<str:key>/", licences.OneLicence.as_view()),
+    path("licences/<str:key>/history/", licences.LicenceHistory.as_view()),
     path("assessments/", assessments.Assessments.as_view()),
     path("assessments/<uuid:pk>/", assessments.OneAssessment.as_view()),
+    path("assessments/<uuid:pk>/export/", exports.AssessmentExport.as_view()),
+    path("assessments/<uuid:pk>/notices/", duties.Notices.as_view()),
+    path("duties/", duties.Duties.as_view()),
+    path("duties/<uuid:pk>/", duties.OneDuty.as_view()),
+    path("duties/<uuid:pk>/plan/", duties.PlanDuty.as_view()),
+    path("duties/<uuid:pk>/prove/", duties.ProveDuty.as_view()),
     path("licence-pins/", assessments.LicencePins.as_view()),
     path("waivers/", assessments.Waivers.as_view()),
     path("waivers/<uuid:pk>/revoke/", assessments.RevokeWaiver.as_view()),
@@ -16,6 +38,14 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("evidence/measure/", evidence.Measure.as_view()),
     path("evidence/jobs/<uuid:pk>/", evidence.OneJob.as_view()),
     path("evidence/<uuid:pk>/", evidence.OneEvidence.as_view()),
+    path("policies/", policies.Policies.as_view()),
+    path("policies/check/", policies.CheckPolicy.as_view()),
+    path("policies/active/", policies.ActivePolicy.as_view()),
+    path("policies/dry-runs/<uuid:pk>/", policies.OneDryRun.as_view()),
+    path("policies/<uuid:pk>/", policies.OnePolicy.as_view()),
+    path("policies/<uuid:pk>/activate/", policies.ActivatePolicy.as_view()),
+    path("policies/<uuid:pk>/retire/", policies.RetirePolicy.as_view()),
+    path("policies/<uuid:pk>/dry-run/", policies.DryRunPolicy.as_view()),
     path("reviews/", reviews.Reviews.as_view()),
     path("reviews/<uuid:pk>/", reviews.OneReview.as_view()),
     path("reviews/<uuid:pk>/decide/", reviews.Decide.as_view()),

@@ -11,6 +11,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 LICTOR_VAR = Path(env_str("LICTOR_VAR", str(BASE_DIR / "var")))
 LICTOR_BLOBS = Path(env_str("LICTOR_BLOBS", str(LICTOR_VAR / "blobs")))
 LICTOR_KEYS = Path(env_str("LICTOR_KEYS", str(LICTOR_VAR / "keys")))
+# A folder of licence records over the bundled catalogue; docs/writing-a-licence.md says how.
+LICTOR_LICENCES = env_str("LICTOR_LICENCES", "")
 
 DEBUG = env_bool("LICTOR_DEBUG", default=False)
 SECRET_KEY = env_secret(
@@ -26,7 +28,14 @@ LICTOR_GATEWAY_TOKEN = env_secret(
     "LICTOR_GATEWAY_TOKEN", debug_default="debug-gateway-token" if DEBUG else ""
 )
 LICTOR_PERMIT_TTL_SECONDS = env_int("LICTOR_PERMIT_TTL_SECONDS", 5)
+# Hosts whose pages the server may read to see whether a badge is shown; none unless named.
+LICTOR_PAGE_HOSTS = env_list("LICTOR_PAGE_HOSTS", [])
+# The Hub that the server reads watched repositories from; none unless named, as it goes outside.
+LICTOR_HUB_ENDPOINT = env_str("LICTOR_HUB_ENDPOINT", "")
+LICTOR_HUB_TOKEN = env_secret("LICTOR_HUB_TOKEN", debug_default="")
 LICTOR_REPLICA_THREADS = env_int("LICTOR_REPLICA_THREADS", 1)
+# Compiling takes a core for a minute at each start; worth it for a replica that stays busy.
+LICTOR_REPLICA_COMPILE = env_bool("LICTOR_REPLICA_COMPILE", default=False)
 
 INSTALLED_APPS = [
     "django.contrib.admin",
@@ -145,6 +154,8 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "CheckpointKindEnum": "registry.models.Checkpoint.Kind",
         "TargetKindEnum": "deployer.models.Target.Kind",
+        "DutyStateEnum": "compliance.models.Duty.State",
+        "ReplicaStateEnum": "deployer.models.Replica.State",
     },
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",

@@ -24,6 +24,9 @@ class UseForm(forms.Form):
     commercial = forms.BooleanField(required=False, initial=True)
     monthly_active_users = forms.IntegerField(min_value=0, initial=20_000)
     annual_revenue_usd = forms.IntegerField(min_value=0, initial=5_000_000)
+    licensee_home = forms.CharField(
+        required=False, max_length=2, help_text="Country of the principal place of business."
+    )
     jurisdictions = forms.CharField(initial="DE, US")
     domains = forms.CharField(initial="customer_support", required=False)
 
@@ -37,6 +40,7 @@ class UseForm(forms.Form):
             "commercial": data["commercial"],
             "monthly_active_users": data["monthly_active_users"],
             "annual_revenue_usd": data["annual_revenue_usd"],
+            "licensee_home": data["licensee_home"].strip().upper() or None,
             "jurisdictions": _words(data["jurisdictions"]),
             "domains": _words(data["domains"]),
         }

@@ -3,7 +3,19 @@
 from django.contrib.auth.views import LoginView, LogoutView
 from django.urls import path
 
-from dashboard.views import checkpoints, endpoints, ledger, licences, matters, overview, reviews
+from dashboard.views import (
+    checkpoints,
+    duties,
+    endpoints,
+    exports,
+    ledger,
+    licence_edit,
+    licences,
+    matters,
+    overview,
+    policies,
+    reviews,
+)
 
 app_name = "dashboard"
 urlpatterns = [
@@ -15,6 +27,7 @@ urlpatterns = [
     path("checkpoints/<uuid:pk>/", checkpoints.show, name="checkpoint"),
     path("checkpoints/<uuid:pk>/review/", checkpoints.open_review, name="open-review"),
     path("checkpoints/<uuid:pk>/pin/", checkpoints.pin, name="pin"),
+    path("assessments/<uuid:pk>/<str:form>/", exports.download, name="assessment-download"),
     path("reviews/", reviews.index, name="reviews"),
     path("reviews/<uuid:pk>/", reviews.show, name="review"),
     path("reviews/<uuid:pk>/decide/", reviews.decide, name="decide"),
@@ -25,6 +38,23 @@ urlpatterns = [
     path("endpoints/<uuid:pk>/stop/", endpoints.stop, name="stop-endpoint"),
     path("endpoints/<uuid:pk>/chat/", endpoints.chat, name="chat"),
     path("licences/", licences.index, name="licences"),
+    path("licences/new/", licence_edit.new, name="licence-new"),
+    path("licences/check/", licence_edit.check, name="licence-check"),
+    path("licences/proposals/<uuid:pk>/", licences.version, name="licence-version"),
+    path("licences/proposals/<uuid:pk>/move/", licence_edit.move, name="licence-move"),
     path("licences/<str:key>/", licences.show, name="licence"),
+    path("licences/<str:key>/history/", licences.history, name="licence-history"),
+    path("licences/<str:key>/edit/", licence_edit.edit, name="licence-edit"),
+    path("licences/<str:key>/retire/", licence_edit.retire, name="licence-retire"),
+    path("duties/", duties.index, name="duties"),
+    path("duties/<uuid:pk>/", duties.show, name="duty"),
+    path("duties/<uuid:pk>/plan/", duties.plan, name="plan-duty"),
+    path("duties/<uuid:pk>/prove/", duties.prove, name="prove-duty"),
+    path("policies/", policies.index, name="policies"),
+    path("policies/save/", policies.save, name="save-policy"),
+    path("policies/dry-runs/<uuid:pk>/", policies.dry_run, name="policy-dry-run"),
+    path("policies/<uuid:pk>/", policies.show, name="policy"),
+    path("policies/<uuid:pk>/move/", policies.move, name="move-policy"),
+    path("policies/<uuid:pk>/try/", policies.try_out, name="try-policy"),
     path("ledger/", ledger.index, name="ledger"),
 ]

@@ -10,8 +10,12 @@ from django.core.exceptions import ObjectDoesNotExist, PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404
 from rest_framework import exceptions
+from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.pagination import CursorPagination
+from rest_framework.renderers import BaseRenderer
+from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.utils.mediatypes import media_type_matches
 from rest_framework.views import set_rollback
 
 from registry.errors import LictorError
@@ -25,6 +29,21 @@ class CursorPages(CursorPagination):
     page_size_query_param = "page_size"
     max_page_size = 200
     ordering = "-created_at"
+
+
+class AnyMediaType(BaseContentNegotiation):
+    """Answer whatever the client says it accepts; for downloads, whose kind the address names."""
+
+    def select_parser(self, request: Request, parsers: Any) -> Any:
+        """Take the parser that fits the body, as everywhere."""
+        kind = request.content_type
+        return next((one for one in parsers if media_type_matches(one.media_type, kind)), None)
+
+    def select_renderer(
+        self, request: Request, renderers: Any, format_suffix: str | None = None
+    ) -> tuple[BaseRenderer, str]:
+        """Take the first; only problems are rendered by it."""
+        return renderers[0], renderers[0].media_type
 
 
 def problem_body(

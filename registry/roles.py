@@ -32,8 +32,10 @@ _READ: Final = frozenset(
         "model.read",
         "checkpoint.read",
         "licence.read",
+        "policy.read",
         "assessment.read",
         "review.read",
+        "duty.read",
         "endpoint.read",
     }
 )
@@ -47,6 +49,7 @@ TABLE: Final[dict[str, frozenset[str]]] = {
         "evidence.attach",
         "assessment.request",
         "review.request",
+        "duty.prove",
     },
     LEGAL_REVIEWER: _READ
     | {
@@ -58,6 +61,10 @@ TABLE: Final[dict[str, frozenset[str]]] = {
         "waiver.grant",
         "waiver.revoke",
         "licence.pin",
+        "duty.plan",
+        "duty.prove",
+        "policy.write",
+        "policy.activate",
         "matter.read",
         "matter.what_if",
         "matter.declare",
@@ -71,6 +78,10 @@ TABLE: Final[dict[str, frozenset[str]]] = {
         "review.comment",
         "evidence.attach",
         "evidence.confirm.security",
+        "duty.plan",
+        "duty.prove",
+        "policy.write",
+        "policy.activate",
         "assessment.request",
         "standing.end",
     },

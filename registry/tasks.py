@@ -8,6 +8,10 @@ from registry import outbox
 from registry.errors import LictorError
 from registry.models import Organisation
 from registry.signing import sign_ledger
+from registry.watch_tasks import read_watch, sweep_watches
+
+# Celery looks for tasks in this module only.
+__all__ = ["read_watch", "relay_outbox", "sign_ledgers", "sweep_watches"]
 
 log = logging.getLogger(__name__)
 

@@ -4,6 +4,7 @@ from django.urls import path
 
 from registry.api.blobs import MissingBlobs, OneBlob
 from registry.api.checkpoints import Checkpoints, Lineage, MemoryPlan, Models, OneCheckpoint
+from registry.api.imports import Imports, OneWatch, Watches
 from registry.api.ledger import Ledger, LedgerExport
 from registry.api.tokens import OneToken, Tokens
 
@@ -15,6 +16,9 @@ urlpatterns = [
     path("lineage/<uuid:pk>/", Lineage.as_view()),
     path("blobs/missing/", MissingBlobs.as_view()),
     path("blobs/<str:sha256>/", OneBlob.as_view()),
+    path("imports/", Imports.as_view()),
+    path("watches/", Watches.as_view()),
+    path("watches/<uuid:pk>/", OneWatch.as_view()),
     path("ledger/", Ledger.as_view()),
     path("ledger/export/", LedgerExport.as_view()),
     path("tokens/", Tokens.as_view()),

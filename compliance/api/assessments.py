@@ -1,4 +1,4 @@
-"""Serve the licence catalogue, judgements, licence pins and waivers."""
+"""Serve judgements, licence pins and waivers."""
 
 from uuid import UUID
 
@@ -10,33 +10,12 @@ from compliance import selectors
 from compliance.api import serializers as wire
 from compliance.api.lookups import checkpoint_of, only_of_checkpoint, person
 from compliance.models import LicencePin, Waiver
-from compliance.rules.library import bundled_library
 from compliance.services import pins, waivers
 from compliance.services.assess import assess
 from registry.api.views import RoomView, own, require
 from registry.auth import organisation_of
-from registry.errors import NotFound
 
 BY_CHECKPOINT = OpenApiParameter("checkpoint", UUID, description="only this checkpoint's")
-
-
-class Licences(RoomView):
-    @extend_schema(operation_id="licences_list", responses=wire.LicenceOut(many=True))
-    def get(self, request: Request) -> Response:
-        """List the catalogue; it is the same for every organisation."""
-        rows = list(bundled_library().licences.values())
-        results = wire.LicenceOut(rows, many=True).data
-        return Response({"next": None, "previous": None, "results": results})
-
-
-class OneLicence(RoomView):
-    @extend_schema(operation_id="licences_read", responses=wire.LicenceDetailOut)
-    def get(self, request: Request, key: str) -> Response:
-        """Read one licence version with its clauses."""
-        found = bundled_library().get(key)
-        if found is None:
-            raise NotFound(f"The catalogue has no licence {key!r}.")
-        return Response(wire.LicenceDetailOut(found).data)
 
 
 class Assessments(RoomView):

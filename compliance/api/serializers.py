@@ -16,10 +16,10 @@ from compliance.models import (
     Review,
     Waiver,
 )
+from compliance.policy.stages import ALL_STAGES
 from compliance.rules.facts import EVIDENCE_RESULTS, MATTER_KINDS, PURPOSES
 from compliance.selectors import stages_of
 
-_STAGES = ("legal", "security")
 # Named in words and checked by the services: a third set of choices called "kind" would get a
 # meaningless name in the schema.
 _EVIDENCE_KINDS = ", ".join(sorted(set(EVIDENCE_RESULTS) - {"weight_comparison"}))
@@ -32,6 +32,11 @@ class UseIn(serializers.Serializer[Any]):
     commercial = serializers.BooleanField(required=False, allow_null=True, default=None)
     monthly_active_users = serializers.IntegerField(required=False, allow_null=True, default=None)
     annual_revenue_usd = serializers.IntegerField(required=False, allow_null=True, default=None)
+    monthly_revenue_usd = serializers.IntegerField(required=False, allow_null=True, default=None)
+    past_monthly_active_users = serializers.DictField(
+        child=serializers.IntegerField(), required=False, allow_null=True, default=None
+    )
+    licensee_home = serializers.CharField(required=False, allow_null=True, default=None)
     jurisdictions = serializers.ListField(child=serializers.CharField(), default=list)
     domains = serializers.ListField(child=serializers.CharField(), default=list)
 
@@ -58,6 +63,7 @@ class AssessmentOut(serializers.ModelSerializer[Assessment]):
             "input_digest",
             "report_digest",
             "catalogue_digest",
+            "policy_digest",
             "seen_digest",
             "is_current",
             "as_of",
@@ -140,6 +146,8 @@ class StageOut(serializers.Serializer[Any]):
     state = serializers.CharField(help_text="waiting, asked, approved or refused")
     by = serializers.CharField(allow_null=True)
     conditions = serializers.ListField(child=serializers.CharField())
+    needed = serializers.IntegerField(help_text="how many people have to approve")
+    approved = serializers.IntegerField(help_text="how many have")
 
 
 class DecisionOut(serializers.ModelSerializer[Decision]):
@@ -199,7 +207,7 @@ class ReviewOut(serializers.ModelSerializer[Review]):
 
 
 class DecideIn(serializers.Serializer[Any]):
-    stage = serializers.ChoiceField(choices=_STAGES)
+    stage = serializers.ChoiceField(choices=ALL_STAGES)
     verdict = serializers.ChoiceField(choices=Decision.Verdict.choices)
     seen_digest = serializers.CharField(max_length=71)
     comment = serializers.CharField(max_length=4000, default="", allow_blank=True)

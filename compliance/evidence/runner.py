@@ -49,7 +49,8 @@ class RuntimeRunner:
             folder=folder,
             state_file=state_file,
             log_file=log_file,
-            arguments=["--unmanaged", "--host", "127.0.0.1"],
+            # A measurement is over before a compiler would be.
+            arguments=["--unmanaged", "--host", "127.0.0.1", "--compile", "off"],
         )
         note = work / f"{name}.process.json"
         try:

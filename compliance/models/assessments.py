@@ -11,7 +11,8 @@ class Assessment(OrgScoped):
 
     `input_digest` is over facts and catalogue without the date, `report_digest` over the outcome
     without the date: a day that passes and changes nothing makes no new row. `seen_digest` is what
-    a review of this judgement binds to; `as_of` is the last day on which it was confirmed.
+    a review of this judgement binds to; `policy_digest` names the rules of the organisation's
+    policy, empty for none; `as_of` is the last day on which it was confirmed.
     """
 
     checkpoint = models.ForeignKey(Checkpoint, on_delete=models.PROTECT, related_name="assessments")
@@ -19,6 +20,7 @@ class Assessment(OrgScoped):
     use_digest = models.CharField(max_length=71)
     input_digest = models.CharField(max_length=71)
     catalogue_digest = models.CharField(max_length=71)
+    policy_digest = models.CharField(max_length=71, blank=True, default="")
     decision = models.CharField(max_length=30)
     report = models.JSONField()
     report_digest = models.CharField(max_length=71)

@@ -67,9 +67,9 @@ class Decision(OrgScoped):
         ordering = ["created_at"]
         constraints = [
             models.UniqueConstraint(
-                fields=["review", "stage", "seen_digest"],
+                fields=["review", "stage", "decided_by", "seen_digest"],
                 condition=models.Q(verdict__in=["approve", "refuse"]),
-                name="one_verdict_a_stage",
+                name="one_verdict_a_person_and_stage",
             ),
             models.UniqueConstraint(
                 fields=["review", "decided_by", "seen_digest"],

@@ -6,11 +6,12 @@ Owns the vocabulary; reading the files is `library`, judging them is `clauses`.
 import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 CLAUSE_KINDS: dict[str, dict[str, tuple[type, ...]]] = {
     # kind -> its parameters; a name that ends in "?" may be left out
-    "guardrail": {"substitute": (str,), "acts": (list,)},
+    "guardrail": {"substitute": (str,), "acts": (list,), "ends?": (bool,)},
     "litigation": {
         "rights": (list,),
         "against": (str,),
@@ -21,27 +22,82 @@ CLAUSE_KINDS: dict[str, dict[str, tuple[type, ...]]] = {
         "carve_out": (str,),
         "threats?": (bool,),
     },
+    # What the use may be.
     "noncommercial": {},
-    "user_threshold": {"limit": (int,), "commercial_only?": (bool,), "counted_on?": (str,)},
-    "revenue_threshold": {"limit_usd": (int,), "commercial_only?": (bool,)},
+    "research_only": {"excludes?": (list,)},
+    "nonproduction": {},
+    "authorisation": {"commercial_only?": (bool,)},
+    "user_threshold": {
+        "limit": (int,),
+        "commercial_only?": (bool,),
+        "counted_on?": (str,),
+        "effect?": (str,),
+        "badge?": (str,),
+    },
+    "revenue_threshold": {
+        "limit_usd": (int,),
+        "commercial_only?": (bool,),
+        "period?": (str,),
+        "effect?": (str,),
+        "badge?": (str,),
+    },
+    "registration": {"commercial_only?": (bool,)},
+    "territory": {
+        "excluded": (list,),
+        "measured_by": (str,),
+        "only_modality?": (str,),
+    },
     "acceptable_use": {
         "by_reference": (bool,),
         "url?": (str,),
         "prohibited_domains?": (list,),
         "review_domains?": (list,),
     },
+    "output_training": {
+        "forbids": (str,),
+        "spares?": (list,),
+    },
+    "output_use": {"limit": (str,)},
+    # What is owed when copies or services go out.
     "licence_copy": {},
-    "notice_file": {"text": (str,), "only_if_shipped?": (bool,)},
+    "notice_file": {"text": (str,), "only_if_shipped?": (bool,), "except_hosted?": (bool,)},
     "retain_notices": {},
     "changed_files": {},
-    "badge": {"any_of": (list,), "when": (str,), "only_models_named?": (str,)},
-    "model_name": {"prefix": (str,)},
+    "badge": {
+        "any_of": (list,),
+        "when": (str,),
+        "only_models_named?": (str,),
+        "commercial_only?": (bool,),
+    },
+    "model_name": {"prefix": (str,), "outputs_too?": (bool,)},
+    "share_alike": {
+        "strength": (str,),
+        "network?": (bool,),
+        "source?": (bool,),
+        "also_under?": (list,),
+    },
+    "no_derivatives": {"sharing_only": (bool,)},
+    "no_redistribution": {},
+    "pass_through": {"what": (str,)},
+    "hosting_counts": {},
+    "citation": {"text?": (str,)},
+    "documentation": {},
+    # How far it reaches.
     "output_reach": {"output_trained_is_derivative": (bool,)},
+    # Worth knowing: no machine can say whether it is kept, and nothing is due today.
     "unilateral_update": {},
     "special_purpose": {},
     "separate_components": {},
     "indemnity": {},
     "trade_controls": {},
+    "latest_version": {},
+    "remote_restriction": {},
+    "revocable": {},
+    "deletion": {},
+    "governing_law": {"law": (str,)},
+    "trademark": {},
+    "licensee": {"affiliates": (bool,)},
+    "legal_age": {},
 }
 CHOICES: dict[str, frozenset[str]] = {
     "guardrail.substitute": frozenset({"not_allowed", "substantially_similar"}),
@@ -50,19 +106,41 @@ CHOICES: dict[str, frozenset[str]] = {
     "litigation.reach": frozenset({"named_model", "whole_licence"}),
     "litigation.carve_out": frozenset({"none", "responsive_suit"}),
     "badge.when": frozenset({"made_available", "derived_and_made_available"}),
+    # "ask": leave is needed above; "end": the licence ends above; "badge": words are owed above.
+    "user_threshold.effect": frozenset({"ask", "end", "badge"}),
+    "revenue_threshold.effect": frozenset({"ask", "end", "badge"}),
+    "revenue_threshold.period": frozenset({"year", "month"}),
+    # Where the licensee sits, or where the model is used.
+    "territory.measured_by": frozenset({"licensee_home", "use"}),
+    "output_training.forbids": frozenset({"language_models", "any_model", "competing_models"}),
+    "output_use.limit": frozenset({"noncommercial", "research", "acceptable_use"}),
+    # Of the whole work, of changed files only, or under terms at least as strict.
+    "share_alike.strength": frozenset({"whole_work", "changed_files", "same_terms"}),
+    "pass_through.what": frozenset({"use_restrictions", "whole_agreement"}),
 }
 RIGHTS = frozenset({"patent", "copyright", "any"})
+ROLES = frozenset({"licence", "policy", "addendum", "dataset_licence"})
 STATUSES = frozenset({"read", "second_hand", "unverified"})
 # A licence with one of these loses something when a derivative is relabelled as plain MIT.
 RESTRICTING_KINDS = frozenset(
     {
         "guardrail",
         "noncommercial",
+        "research_only",
+        "nonproduction",
+        "authorisation",
         "user_threshold",
         "revenue_threshold",
+        "territory",
         "acceptable_use",
+        "output_training",
+        "output_use",
         "badge",
         "model_name",
+        "share_alike",
+        "no_derivatives",
+        "no_redistribution",
+        "pass_through",
     }
 )
 
@@ -124,8 +202,13 @@ def litigation_terms(clause: Clause) -> LitigationTerms:
 class LicenceVersion:
     """Hold one dated licence text as the catalogue knows it.
 
-    `text_sha256` lists the digests of its known copies (see `text.text_digest`); empty when no
-    copy is at hand. `links` name exactly this version; `unversioned_links` show whichever version
+    `role` says what the paper is: a use policy or an addendum is no licence by itself, but binds
+    with the licence that `incorporates` it. `publishers` are the hub names of the licensor, who
+    alone may publish the same work under other terms. `prose` are the names by which texts and
+    cards speak of it ("Llama 3.1 Community License"). `advice` are sentences of its models' cards
+    that ask for something and are no term. `text_sha256` lists the digests of its known copies
+    (see `text.text_digest`); empty when no copy is at hand. `links` name exactly this version;
+    `unversioned_links` show whichever version
     is current, so they name the family only.
     """
 
@@ -142,6 +225,11 @@ class LicenceVersion:
     unversioned_links: tuple[str, ...]
     text_sha256: tuple[str, ...]
     text_sketch: tuple[bytes, ...]
+    role: str
+    incorporates: tuple[str, ...]
+    publishers: tuple[str, ...]
+    prose: tuple[str, ...]
+    advice: tuple[str, ...]
     status: str
     source: str
     date_read: datetime.date
@@ -162,7 +250,7 @@ class LicenceVersion:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Library:
     """Hold the checked catalogue; `digest` changes with any byte of meaning in it."""
 
@@ -175,22 +263,31 @@ class Library:
 
     def declared_by_id(self, value: str) -> tuple[LicenceVersion, ...]:
         """List the versions that a model card's `license` may mean."""
-        wanted = value.strip().casefold()
-        return self._where(lambda one: wanted in one.licence_ids or wanted == one.key)
+        return self._index["licence_ids"].get(value.strip().casefold(), ())
 
     def declared_by_name(self, value: str) -> tuple[LicenceVersion, ...]:
         """List the versions that a model card's `license_name` may mean."""
-        wanted = value.strip().casefold()
-        return self._where(lambda one: wanted in one.licence_names or wanted == one.key)
+        return self._index["licence_names"].get(value.strip().casefold(), ())
 
     def declared_by_link(self, value: str) -> tuple[LicenceVersion, ...]:
         """List the versions that a link may show; one when the link is versioned."""
         wanted = normalise_link(value)
-        exact = self._where(lambda one: wanted in one.links)
-        return exact or self._where(lambda one: wanted in one.unversioned_links)
+        exact = self._index["links"].get(wanted)
+        return exact or self._index["unversioned_links"].get(wanted, ())
 
-    def _where(self, test: Any) -> tuple[LicenceVersion, ...]:
-        return tuple(one for one in self.licences.values() if test(one))
+    @cached_property
+    def _index(self) -> dict[str, dict[str, tuple[LicenceVersion, ...]]]:
+        """Map each spelling to the versions it may mean, in the order of their keys."""
+        found: dict[str, dict[str, tuple[LicenceVersion, ...]]] = {}
+        for field in ("licence_ids", "licence_names", "links", "unversioned_links"):
+            told: dict[str, dict[str, LicenceVersion]] = {}
+            for key, licence in self.licences.items():
+                # A catalogue key names its licence wherever a card may name one.
+                named = (key,) if field.startswith("licence_") else ()
+                for spelling in (*getattr(licence, field), *named):
+                    told.setdefault(spelling, {})[key] = licence
+            found[field] = {spelled: tuple(held.values()) for spelled, held in told.items()}
+        return found
 
 
 def normalise_link(value: str) -> str:

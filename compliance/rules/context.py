@@ -18,7 +18,9 @@ class Case:
     """Hold what is the same for every clause of one judgement.
 
     `licence_keys[m]` are the catalogue keys that model m carries by itself, for every described
-    model; `alleged_ancestors[a]` are the ancestors of each model that a matter names.
+    model, and `open_models` those of which only one of them binds; `alleged_ancestors[a]` are
+    the ancestors of each model that a matter names; `own_licences` are those the subject itself
+    is offered under.
     """
 
     facts: Facts
@@ -26,6 +28,8 @@ class Case:
     subject: ModelFacts
     licence_keys: Mapping[str, frozenset[str]]
     alleged_ancestors: Mapping[str, frozenset[str]]
+    own_licences: tuple[LicenceVersion, ...] = ()
+    open_models: frozenset[str] = frozenset()
 
     @property
     def purposes_known(self) -> bool:
@@ -36,6 +40,11 @@ class Case:
     def distributes(self) -> bool:
         """Say whether copies go out; an unstated purpose counts as yes."""
         return not self.purposes_known or "redistribution" in self.facts.use.purposes
+
+    def goes_out(self, licence: LicenceVersion) -> bool:
+        """Say whether copies go out in the sense of one licence: some count hosting too."""
+        hosts = "hosted_service" in self.facts.use.purposes
+        return self.distributes or (hosts and bool(licence.clauses_of("hosting_counts")))
 
     @property
     def makes_available(self) -> bool:

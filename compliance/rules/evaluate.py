@@ -6,9 +6,17 @@ Owns the order of the steps; every step lives in its own module. Pure: same inpu
 from collections.abc import Iterable
 from dataclasses import replace
 
-from compliance.rules.assessment import Assessment, Finding, Termination, decide
+from compliance.rules.assessment import (
+    DECISION_BY_STATUS,
+    DECISIONS,
+    Assessment,
+    Finding,
+    Termination,
+    decide,
+)
 from compliance.rules.binding import (
     Carrier,
+    Spoken,
     alleged_ancestors,
     binding_licences,
     find_carriers,
@@ -16,8 +24,9 @@ from compliance.rules.binding import (
     speaking_clauses,
 )
 from compliance.rules.catalogue import Library
-from compliance.rules.clauses import judge
-from compliance.rules.context import Case, Verdict
+from compliance.rules.clauses import PER_MODEL, judge
+from compliance.rules.conflicts import judge_conflicts
+from compliance.rules.context import Case, Speaking, Verdict
 from compliance.rules.datasets import judge_datasets
 from compliance.rules.facts import Facts, Waiver, facts_digest
 from compliance.rules.lineage import trace
@@ -54,13 +63,16 @@ def evaluate(facts: Facts, library: Library) -> Assessment:
             name: frozenset(one.key for one in item.licences) for name, item in resolved.items()
         },
         alleged_ancestors=alleged_ancestors(facts),
+        own_licences=resolved[subject.id].licences,
+        open_models=frozenset(name for name, item in resolved.items() if item.how == "candidates"),
     )
-    verdict = _judge_clauses(carriers, case)
+    verdict = _judge_clauses(carriers, case, library)
     findings = [
         *judge_use(facts, lineage),
         *judge_lineage(lineage),
         *judge_identity(carriers, lineage),
-        *judge_relabelling(lineage, resolved),
+        *judge_relabelling(lineage, resolved, carriers),
+        *judge_conflicts(carriers, case),
         *judge_datasets(facts, lineage, library),
         *judge_missing_guardrail_clause(carriers, case),
         *judge_unlicensed_matters(carriers, case),
@@ -101,16 +113,49 @@ def _subject_unknown(facts: Facts, library: Library) -> Assessment:
     )
 
 
-def _judge_clauses(carriers: Iterable[Carrier], case: Case) -> Verdict:
+def _judge_clauses(carriers: Iterable[Carrier], case: Case, library: Library) -> Verdict:
+    """Judge what speaks; what hangs on the use alone once per licence, through the nearest."""
     findings: list[Finding] = []
     ended: list[Termination] = []
-    for speaking in speaking_clauses(carriers, case.subject.id):
-        verdict = judge(speaking, case)
-        if speaking.doubtful:
-            verdict = _only_suspect(verdict)
-        findings.extend(verdict.findings)
-        ended.extend(verdict.terminated)
+    heard: set[tuple[str, str]] = set()
+    for spoken in speaking_clauses(carriers, case.subject.id, library):
+        if len(spoken) == 1:
+            told: list[tuple[Speaking, Verdict | None]] = [(item, None) for item in spoken[0]]
+        else:
+            told = _strictest(spoken, case)
+        for speaking, known in told:
+            if speaking.clause.kind not in PER_MODEL:
+                name = (speaking.licence.key, speaking.clause.id)
+                if name in heard:
+                    continue
+                heard.add(name)
+            verdict = known or _judge(speaking, case)
+            findings.extend(verdict.findings)
+            ended.extend(verdict.terminated)
     return Verdict(tuple(findings), tuple(ended))
+
+
+def _strictest(spoken: Spoken, case: Case) -> list[tuple[Speaking, Verdict | None]]:
+    """Choose the version that asks the most; of those that ask the same, the last."""
+    best: list[tuple[Speaking, Verdict | None]] = []
+    most = (-1, -1, -1)
+    for said in spoken:
+        judged = [(item, _judge(item, case)) for item in said]
+        asked = [
+            DECISIONS.index(DECISION_BY_STATUS[finding.status])
+            for _, verdict in judged
+            for finding in verdict.findings
+        ]
+        ends = sum(len(verdict.terminated) for _, verdict in judged)
+        weight = (max(asked, default=0), ends, sum(one > 0 for one in asked))
+        if weight >= most:
+            best, most = list(judged), weight
+    return best
+
+
+def _judge(speaking: Speaking, case: Case) -> Verdict:
+    verdict = judge(speaking, case)
+    return _only_suspect(verdict) if speaking.doubtful else verdict
 
 
 def _only_suspect(verdict: Verdict) -> Verdict:

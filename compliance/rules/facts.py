@@ -7,7 +7,7 @@ Unknown is always spelled `None` or an absent record, and never means "no".
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import date
 from typing import Any
 
@@ -42,7 +42,14 @@ EVIDENCE_RESULTS: dict[str, frozenset[str]] = {
     "badge_shown": frozenset({"confirmed", "missing", "unknown"}),
     "changes_stated": frozenset({"confirmed", "missing", "unknown"}),
     "licensor_permission": frozenset({"granted", "refused", "unknown"}),
+    "registered": frozenset({"confirmed", "missing", "unknown"}),
+    "terms_passed_on": frozenset({"confirmed", "missing", "unknown"}),
+    "source_offered": frozenset({"confirmed", "missing", "unknown"}),
+    "documentation_kept": frozenset({"confirmed", "missing", "unknown"}),
+    "cited": frozenset({"confirmed", "missing", "unknown"}),
 }
+STATEMENT_SOURCES = frozenset({"card", "gate", "notice"})
+BROUGHT_BY = frozenset({"organisation", "affiliate"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +63,14 @@ class LicenceText:
     path: str
     text: str | None
     sha256: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statement:
+    """Hold prose about licences that came with a model: its card's body, its gate, a notice."""
+
+    source: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +109,9 @@ class EvidenceFact:
 class ModelFacts:
     """State what is declared and known about one model; `id` is unique within the facts.
 
-    `license_pin` is a catalogue key that a legal reviewer chose for this model.
+    `license_pin` is a catalogue key that a legal reviewer chose for this model. `modalities` are
+    what it takes in ("text", "image"); empty when nobody said. `publisher` is the hub name it was
+    published under, None for the part of `id` before the slash, "" when nobody vouches for it.
     """
 
     id: str
@@ -103,11 +120,22 @@ class ModelFacts:
     license_link: str | None = None
     license_pin: str | None = None
     licence_texts: tuple[LicenceText, ...] = ()
+    statements: tuple[Statement, ...] = ()
+    modalities: tuple[str, ...] = ()
+    publisher: str | None = None
     parents: tuple[ParentLink, ...] = ()
     datasets: tuple[DatasetFact, ...] = ()
     distributed_files: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     evidence: tuple[EvidenceFact, ...] = ()
+
+    @property
+    def published_by(self) -> str:
+        """Name the publisher, casefolded; "" when unknown."""
+        told = self.publisher
+        if told is None:
+            told = self.id.split("/")[0] if "/" in self.id else ""
+        return told.casefold()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,13 +143,18 @@ class Use:
     """Describe the intended use; None means that nobody has said.
 
     `monthly_active_users` counts people over the organisation and its affiliates;
-    `annual_revenue_usd` is in US dollars.
+    `annual_revenue_usd` and `monthly_revenue_usd` (its best month) are in US dollars.
+    `past_monthly_active_users` are (month as YYYY-MM, people), since some texts count the users of
+    one past month. `licensee_home` is the country of the principal place of business (ISO 3166).
     """
 
     purposes: tuple[str, ...] = ()
     commercial: bool | None = None
     monthly_active_users: int | None = None
     annual_revenue_usd: int | None = None
+    monthly_revenue_usd: int | None = None
+    past_monthly_active_users: tuple[tuple[str, int], ...] = ()
+    licensee_home: str | None = None
     jurisdictions: tuple[str, ...] = ()
     domains: tuple[str, ...] = ()
 
@@ -131,7 +164,8 @@ class Matter:
     """State one litigation matter brought by this organisation (or its corporate group).
 
     `in_response` is True when the suit answers a corresponding suit first brought against it,
-    None when nobody has said.
+    None when nobody has said. `brought_by` says whether it is the organisation's own or that of an
+    affiliate; `defendants` are the names of those it is brought against, empty when nobody said.
     """
 
     id: str
@@ -142,6 +176,8 @@ class Matter:
     in_response: bool | None = None
     alleges_model_infringes: tuple[str, ...] = ()
     alleges_output_infringes: tuple[str, ...] = ()
+    brought_by: str = "organisation"
+    defendants: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,12 +232,36 @@ def _plain(value: object) -> str:
 
 def facts_document(facts: Facts) -> dict[str, Any]:
     """Turn facts into plain data in which the order of input no longer shows."""
-    document = asdict(facts)
+    document: dict[str, Any] = _plain_fields(facts)
     for name in ("models", "matters", "waivers"):
         document[name] = sorted(document[name], key=lambda item: str(item["id"]))
     for name in ("purposes", "jurisdictions", "domains"):
         document["use"][name] = sorted(document["use"][name])
     return document
+
+
+_FIELDS: dict[type, tuple[str, ...]] = {}
+
+
+def _plain_fields(value: Any) -> Any:
+    """Turn dataclasses and tuples of them into dicts and lists.
+
+    dataclasses.asdict copies every leaf deeply, which took a third of a judgement.
+    """
+    kind = type(value)
+    names = _FIELDS.get(kind)
+    if names is None:
+        if kind is tuple:
+            return [_plain_fields(item) for item in value] if value else []
+        if not is_dataclass(kind):
+            return value
+        names = _FIELDS[kind] = tuple(one.name for one in fields(kind))
+    found = {}
+    for name in names:
+        item = getattr(value, name)
+        held = type(item)
+        found[name] = item if held is str or item is None else _plain_fields(item)
+    return found
 
 
 def facts_digest(facts: Facts) -> str:

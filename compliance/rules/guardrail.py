@@ -14,14 +14,15 @@ from compliance.rules.context import Case, Speaking, Verdict, evidence_of, make_
 from compliance.rules.facts import EvidenceFact, ModelFacts
 
 Reading = Literal[
-    "removed", "reduced", "conflict", "replaced", "replaced_claimed", "unknown", "claimed",
-    "retained", "none",
+    "removed", "reduced", "conflict", "replaced_disputed", "replaced_claimed", "replaced",
+    "unknown", "claimed", "retained", "none",
 ]  # fmt: skip
 ORDER: tuple[Reading, ...] = (
-    "removed", "reduced", "conflict", "replaced_claimed", "replaced", "unknown", "claimed",
-    "retained", "none",
+    "removed", "reduced", "conflict", "replaced_disputed", "replaced_claimed", "replaced",
+    "unknown", "claimed", "retained", "none",
 )  # fmt: skip
 LOSSES = frozenset({"removed", "reduced"})
+REPLACED = frozenset({"replaced", "replaced_claimed", "replaced_disputed"})
 MEASURE = (
     "Measure refusals of this checkpoint against the model it was made from "
     "(evidence guardrail_retention, method measured)."
@@ -49,8 +50,19 @@ def read_model(model: ModelFacts) -> ModelReading:
         if item.result == "directional_ablation"
     )
     readings = {_read_item(item) for item in items}
+    if "retained" in readings:
+        # A statement that agrees with a measurement takes nothing from it.
+        readings.discard("claimed")
+    if "replaced" in readings:
+        readings.discard("replaced_claimed")
     worst: Reading = min(readings, key=ORDER.index, default="none")
-    if worst in LOSSES and "retained" in readings and not _measured_loss(items):
+    if worst in LOSSES and not _measured_loss(items):
+        if "retained" in readings:
+            worst = "conflict"
+        elif "replaced" in readings:
+            worst = "replaced_disputed"
+    if worst == "replaced_claimed" and "retained" in readings:
+        # A statement against a measurement: neither settles it.
         worst = "conflict"
     if ablated and worst not in LOSSES:
         worst = "conflict"
@@ -75,31 +87,32 @@ def _measured_loss(items: Iterable[EvidenceFact]) -> bool:
 def judge_guardrail(speaking: Speaking, case: Case) -> Verdict:
     """Judge one guardrail clause as it speaks through one carrier.
 
-    Source: NVIDIA Open Model License Agreement 2.1, as quoted in the clause.
+    Source: NVIDIA Open Model License Agreement 2.1 and its like, as quoted in the clause.
     """
     own = read_model(case.subject)
     if speaking.carrier == case.subject.id and own.reading in ("none", "retained", "claimed"):
         return _untouched(speaking, case, own)
-    upstream = _worst_between(speaking, case)
+    between = _readings_between(speaking, case)
+    upstream = between[0] if between else ModelReading("", "none")
     if own.reading in LOSSES:
         return _lost(speaking, case, own)
-    if upstream.reading in LOSSES and own.reading != "retained":
+    if upstream.reading in LOSSES and own.reading not in ("retained", "replaced"):
         return _lost(speaking, case, upstream)
-    if "replaced" in (own.reading, upstream.reading) or "replaced_claimed" in (
-        own.reading,
-        upstream.reading,
-    ):
-        return _replaced(speaking, case, own, upstream)
+    swapped = [item for item in (own, *between) if item.reading in REPLACED]
+    if swapped:
+        return _replaced(speaking, case, own, upstream, swapped[0])
     if own.reading == "retained" and upstream.reading not in (*LOSSES, "conflict"):
         return _kept(speaking, case, own)
     return _unclear(speaking, case, own, upstream)
 
 
-def _worst_between(speaking: Speaking, case: Case) -> ModelReading:
+def _readings_between(speaking: Speaking, case: Case) -> list[ModelReading]:
+    """Read each model between the subject and the carrier, the worst first."""
+    if speaking.carrier == case.subject.id:
+        return []
     names = sorted(speaking.between - {case.subject.id})
     readings = [read_model(case.lineage.models[name]) for name in names]
-    nothing = ModelReading("", "none")
-    return min(readings, key=lambda item: (ORDER.index(item.reading), item.model), default=nothing)
+    return sorted(readings, key=lambda item: (ORDER.index(item.reading), item.model))
 
 
 def _untouched(speaking: Speaking, case: Case, own: ModelReading) -> Verdict:
@@ -133,10 +146,11 @@ def _kept(speaking: Speaking, case: Case, own: ModelReading) -> Verdict:
 
 def _lost(speaking: Speaking, case: Case, reading: ModelReading) -> Verdict:
     what = "removed from" if reading.reading == "removed" else "weakened in"
-    because = (
-        f"Guardrails were {what} {reading.model}; by this text the rights end by themselves, "
-        "without notice and without a time to cure."
-    )
+    because = f"Guardrails were {what} {reading.model}; by this text "
+    if speaking.clause.params.get("ends") is False:
+        because += "that is not allowed, and the licensor may end the licence for it."
+    else:
+        because += "the rights end by themselves, without notice and without a time to cure."
     remedy = "Do not use this checkpoint; go back to one that kept its guardrails."
     if speaking.clause.params["substitute"] == "substantially_similar":
         remedy += " Or put a substantially similar guardrail in place and measure it (replaced)."
@@ -155,6 +169,9 @@ def _breach(
         remedy=remedy,
         evidence=refer(reading.evidence),
     )
+    if speaking.clause.params.get("ends") is False:
+        # The text forbids it and lets the licensor end the licence; it does not end by itself.
+        return one(finding)
     ended = Termination(
         licence=speaking.clause.licence,
         licence_title=speaking.licence.title,
@@ -170,8 +187,13 @@ def _breach(
     return one(finding, ended)
 
 
-def _replaced(speaking: Speaking, case: Case, own: ModelReading, upstream: ModelReading) -> Verdict:
-    reading = own if own.reading in ("replaced", "replaced_claimed") else upstream
+def _replaced(
+    speaking: Speaking,
+    case: Case,
+    own: ModelReading,
+    upstream: ModelReading,
+    reading: ModelReading,
+) -> Verdict:
     if speaking.clause.params["substitute"] == "not_allowed":
         if own.reading == "retained":
             return _unclear(speaking, case, own, upstream)
@@ -192,16 +214,20 @@ def _replaced(speaking: Speaking, case: Case, own: ModelReading, upstream: Model
             evidence=refer(own.evidence),
         )
         return one(finding)
-    if own.reading == "retained":
+    if own.reading == "retained" and upstream.reading not in (*LOSSES, "conflict"):
         return _kept(speaking, case, own)
     return _unclear(speaking, case, own, upstream)
 
 
 _WHY: dict[Reading, str] = {
-    "removed": "a model in between lost its guardrails, and a later one measures as having them",
-    "reduced": "a model in between lost guardrails, and a later one measures as having them",
+    "removed": "a model in between lost its guardrails, and this one measures as having them or "
+    "a comparable substitute; whether the rights had ended by then is open",
+    "reduced": "a model in between lost guardrails, and this one measures as having them or a "
+    "comparable substitute; whether the rights had ended by then is open",
     "conflict": "the evidence contradicts itself",
     "replaced": "the substitute was measured on another model than this one",
+    "replaced_disputed": "a measurement found a comparable substitute, and somebody says that the "
+    "guardrails are gone",
     "replaced_claimed": "somebody says that the substitute is comparable, and nobody measured it",
     "unknown": "the measurement gave no clear result",
     "claimed": "somebody says that the guardrails were kept, and nobody measured it",
@@ -211,7 +237,8 @@ _WHY: dict[Reading, str] = {
 
 
 def _unclear(speaking: Speaking, case: Case, own: ModelReading, upstream: ModelReading) -> Verdict:
-    telling = own if own.reading not in ("none", "retained") else upstream
+    settled = ("none", "retained", "replaced")
+    telling = upstream if own.reading in settled and upstream.model else own
     because = f"{case.subject.id}: {_WHY[telling.reading]}."
     finding = make_finding(
         speaking,

@@ -1,108 +1,72 @@
-"""Say which catalogued licence a text is, and which licence versions bind a model.
+"""Say which licence versions bind a model by itself, from files, fields, prose and pins.
 
 A text is exact (every word known), near (known but altered) or unknown. Titles and names prove
 nothing: counterfeit texts carry the right title.
 """
 
-from dataclasses import dataclass
-from typing import Literal
+import re
+from dataclasses import dataclass, replace
 
 from compliance.rules.catalogue import Library, LicenceVersion
-from compliance.rules.facts import LicenceText, ModelFacts
-from compliance.rules.text import contains_quote, similarity, sketch, text_digest
+from compliance.rules.declared import PAPERS, Declared, read_declared
+from compliance.rules.facts import LicenceText, ModelFacts, Statement
+from compliance.rules.gates import Gate, gate_problems, read_gates
+from compliance.rules.licence_file import TextMatch, TextReading, identify_text, read_text
+from compliance.rules.matching import NEAR
+from compliance.rules.resolved import Advice, Problem, Resolved
+from compliance.rules.stated import add_stated, governing
+from compliance.rules.statements import read_advice, read_statement
+from compliance.rules.text import words
+from compliance.rules.text_problems import altered, text_problems
 
-NEAR = 0.6
-"""Smallest similarity that still names a relative. Measured: the closest other version of one
-family stands at 0.88, a version of another year at 0.62, a counterfeit at 0.02."""
+__all__ = ["NEAR", "Advice", "Problem", "Resolved", "TextMatch", "identify_text", "resolve"]
 
-TextOutcome = Literal["exact", "near", "unknown", "empty", "unreadable"]
-Resolution = Literal[
-    "exact_text", "pinned", "declared", "candidates", "near_text", "second_text", "unresolved"
-]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TextMatch:
-    """Say what a licence text turned out to be; `altered_clauses` are ids whose quote is gone."""
-
-    outcome: TextOutcome
-    path: str
-    licence: LicenceVersion | None = None
-    likeness: float = 0.0
-    altered_clauses: tuple[str, ...] = ()
+POINTER_WORDS_MAX = 400
+"""A longer file that no known text explains is a licence of its own, whatever it points to."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Problem:
-    """Name something about a model's licence that a person must settle."""
+@dataclass(frozen=True, slots=True)
+class _Files:
+    """Hold what the stored files are: licences, papers beside them, and mere pointers."""
 
-    code: str
-    because: str
-    remedy: str
+    licences: tuple[TextReading, ...]
+    papers: tuple[TextMatch, ...]
+    pointers: tuple[Statement, ...]
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Resolved:
-    """Say which licence versions bind a model and how sure that is.
-
-    `licences` all bind, except when `how` is "candidates": then one of them does and nobody knows
-    which. `own` is False when the model declares nothing at all. `doubtful` are (licence key,
-    clause id) whose quote does not stand in the stored text.
-    """
-
-    how: Resolution
-    licences: tuple[LicenceVersion, ...]
-    problems: tuple[Problem, ...] = ()
-    own: bool = True
-    doubtful: frozenset[tuple[str, str]] = frozenset()
-
-
-def identify_text(stored: LicenceText, library: Library) -> TextMatch:
-    """Match one stored licence text against the catalogue.
-
-    Law: an edit of any one word turns "exact" into something else.
-    """
-    if stored.text is None:
-        return TextMatch(outcome="unreadable", path=stored.path)
-    if not stored.text.strip():
-        return TextMatch(outcome="empty", path=stored.path)
-    digest = text_digest(stored.text)
-    for licence in library.licences.values():
-        if digest in licence.text_sha256:
-            return TextMatch(outcome="exact", path=stored.path, licence=licence, likeness=1.0)
-    return _nearest(stored.path, stored.text, library)
-
-
-def _nearest(path: str, text: str, library: Library) -> TextMatch:
-    mine = sketch(text)
-    scored = [
-        (similarity(mine, one.text_sketch), key)
-        for key, one in library.licences.items()
-        if one.text_sketch
-    ]
-    likeness, key = max(scored, default=(0.0, ""))
-    if likeness < NEAR:
-        return TextMatch(outcome="unknown", path=path, likeness=likeness)
-    licence = library.licences[key]
-    altered = tuple(one.id for one in licence.clauses if not contains_quote(text, one.quote))
-    return TextMatch(
-        outcome="near", path=path, licence=licence, likeness=likeness, altered_clauses=altered
-    )
+    @property
+    def known(self) -> tuple[TextMatch, ...]:
+        return tuple(part for one in self.licences for part in one.parts if not _is_paper(part))
 
 
 def resolve(model: ModelFacts, library: Library) -> Resolved:
     """Say which licence versions bind one model by itself, lineage aside.
 
-    A pin decides; then a stored text; then what the card declares. Whatever contradicts or stays
-    open becomes a problem, never a guess.
+    A pin decides; then a stored text; then what the card declares; prose can add. Whatever
+    contradicts or stays open becomes a problem, never a guess.
     """
-    matches = _telling([identify_text(item, library) for item in _licence_files(model)])
-    declared, unclear = _declared(model, library)
+    files = _read_files(model, library)
+    declared = read_declared(model, library)
+    gates = read_gates(model.statements, library)
     if model.license_pin is not None:
-        return _pinned(model, matches, library)
-    if matches:
-        return _from_texts(model, matches, declared)
-    return _from_declaration(model, declared, unclear)
+        base = _pinned(model, files, declared, library)
+    elif files.licences:
+        base = _from_texts(model, files, declared)
+    else:
+        base = _from_words(model, files, declared, gates, library)
+    return _finish(model, base, files, gates, library)
+
+
+def _read_files(model: ModelFacts, library: Library) -> _Files:
+    readings = [read_text(item, library) for item in _licence_files(model)]
+    texts = {item.path: item.text or "" for item in model.licence_texts}
+    pointers = [one for one in readings if _points(one, texts[one.path], library)]
+    papers = [part for one in readings for part in one.parts if _is_paper(part)]
+    licences = [one for one in readings if one not in pointers and not _only_papers(one)]
+    return _Files(
+        _telling(licences),
+        tuple(papers),
+        tuple(Statement(source=one.path, text=texts[one.path]) for one in pointers),
+    )
 
 
 def _licence_files(model: ModelFacts) -> tuple[LicenceText, ...]:
@@ -114,11 +78,57 @@ def _licence_files(model: ModelFacts) -> tuple[LicenceText, ...]:
     )
 
 
-def _telling(matches: list[TextMatch]) -> list[TextMatch]:
+def _points(reading: TextReading, text: str, library: Library) -> bool:
+    """Say whether a file holds no licence but names one, as "GOVERNING TERMS: ..." does.
+
+    It must say nothing else: a file that names a licence and adds a term of its own is a text that
+    nobody has read.
+    """
+    if reading.outcome != "unknown" or len(text.split()) > POINTER_WORDS_MAX:
+        return False
+    named = read_statement(Statement(source=reading.path, text=text), library)
+    if governing(named) is None:
+        return False
+    return all(_only_names(part, reading.path, library) for part in _PARTS.split(text))
+
+
+# A full stop inside a name or an address ("Llama 3.1", "june-2024.pdf") ends no sentence.
+_PARTS = re.compile(r"[.;!?](?=\s|$)|\n\s*\n")
+_SETTING_TERMS = """no not nor never only solely except unless without however but provided may
+must shall cannot prohibited forbidden restricted required commercial noncommercial commercially
+pay fee"""
+_TERMS = frozenset(_SETTING_TERMS.split())
+_SHORT_WORDS = 4
+
+
+def _only_names(part: str, path: str, library: Library) -> bool:
+    """Say whether a sentence names a licence, or a holder, or is a heading, and sets no term."""
+    told = words(part)
+    if not told or told[0] == "copyright" or told == ["all", "rights", "reserved"]:
+        return True
+    names = read_statement(Statement(source=path, text=part), library)
+    said = " ".join(told)
+    for licence in library.licences.values():
+        for name in (licence.title, *licence.prose):
+            said = said.replace(" ".join(words(name)), " ")
+    if _TERMS.intersection(said.split()):
+        return False
+    return bool(names) or len(told) <= _SHORT_WORDS
+
+
+def _is_paper(match: TextMatch) -> bool:
+    return match.licence is not None and match.licence.role in PAPERS
+
+
+def _only_papers(reading: TextReading) -> bool:
+    return bool(reading.parts) and all(_is_paper(one) for one in reading.parts)
+
+
+def _telling(readings: list[TextReading]) -> tuple[TextReading, ...]:
     """Drop side papers (use policies, addenda) the catalogue does not know, if a licence is."""
-    if not any(one.outcome in ("exact", "near") for one in matches):
-        return matches
-    return [one for one in matches if one.outcome != "unknown" or _is_licence_name(one.path)]
+    if not any(one.parts for one in readings):
+        return tuple(readings)
+    return tuple(one for one in readings if one.parts or _is_licence_name(one.path))
 
 
 def _is_licence_name(path: str) -> bool:
@@ -126,7 +136,7 @@ def _is_licence_name(path: str) -> bool:
     return name.startswith(("licen", "copying"))
 
 
-def _pinned(model: ModelFacts, matches: list[TextMatch], library: Library) -> Resolved:
+def _pinned(model: ModelFacts, files: _Files, declared: Declared, library: Library) -> Resolved:
     key = model.license_pin or ""
     licence = library.get(key)
     if licence is None:
@@ -136,7 +146,11 @@ def _pinned(model: ModelFacts, matches: list[TextMatch], library: Library) -> Re
             remedy="Pin a catalogue key, or add this licence to the catalogue.",
         )
         return Resolved(how="unresolved", licences=(), problems=(problem,))
-    other = [one for one in matches if one.outcome == "exact" and one.licence != licence]
+    # Of a choice such as "(a OR b) AND c", picking a leaves c standing.
+    chosen = next((one for one in declared.choices if key in one), (key,))
+    bound = tuple(one for name in chosen if (one := library.get(name)) is not None)
+    other = [one for one in files.known if one.outcome != "near" and not _offered(one, declared)]
+    other = [one for one in other if one.licence not in bound]
     problems = tuple(
         Problem(
             code="pin_contradicts_text",
@@ -147,69 +161,65 @@ def _pinned(model: ModelFacts, matches: list[TextMatch], library: Library) -> Re
         for one in other
     )
     also = tuple(one.licence for one in other if one.licence is not None)
-    return Resolved(how="pinned", licences=(licence, *also), problems=problems)
+    return Resolved(how="pinned", licences=_unique((*bound, *also)), problems=problems)
+
+
+def _offered(match: TextMatch, declared: Declared) -> bool:
+    return any(_key(match) in one for one in declared.choices)
 
 
 def _key(match: TextMatch) -> str:
     return "nothing known" if match.licence is None else match.licence.key
 
 
-def _from_texts(
-    model: ModelFacts, matches: list[TextMatch], declared: tuple[LicenceVersion, ...]
-) -> Resolved:
-    problems = [problem for match in matches for problem in _text_problems(match)]
-    known = [one for one in matches if one.licence is not None]
-    found = tuple({_key(one): one.licence for one in known if one.licence is not None}.values())
+def _unique(licences: tuple[LicenceVersion, ...]) -> tuple[LicenceVersion, ...]:
+    return tuple({one.key: one for one in licences}.values())
+
+
+def _from_texts(model: ModelFacts, files: _Files, declared: Declared) -> Resolved:
+    problems = [problem for one in files.licences for problem in text_problems(one)]
+    problems += [one for one in declared.problems if one.code != "declarations_disagree"]
+    found = _unique(tuple(one.licence for one in files.known if one.licence is not None))
     if not found:
-        if not declared and _says_something(model):
-            problems.append(_unknown_name(model))
-        return Resolved(
-            how="candidates" if len(declared) > 1 else "declared" if declared else "unresolved",
-            licences=declared,
-            problems=tuple(problems),
-        )
+        return _texts_tell_nothing(model, declared, problems)
     families = {one.family for one in found}
-    strangers = tuple(one for one in declared if one.family not in families)
-    if strangers:
+    strangers = tuple(one for one in declared.versions if one.family not in families)
+    listed = declared.all_bind and families <= {one.family for one in declared.versions}
+    if strangers and not listed:
         problems.append(_mismatch(model, found, strangers))
-    exact = all(one.outcome == "exact" for one in known)
-    extra = strangers if len(strangers) == 1 else ()
+    exact = all(one.outcome != "near" for one in files.known)
+    extra = strangers if len(strangers) == 1 or listed else ()
     return Resolved(
-        how="exact_text" if exact else "near_text",
+        how="choice" if listed and declared.choices else "exact_text" if exact else "near_text",
         licences=(*found, *extra),
         problems=tuple(problems),
-        doubtful=frozenset((_key(one), name) for one in known for name in one.altered_clauses),
+        choices=declared.choices if listed else (),
     )
 
 
-def _text_problems(match: TextMatch) -> tuple[Problem, ...]:
-    keep = "Store a complete copy of the licence as published, or have a legal reviewer pin it."
-    if match.outcome == "empty":
-        because = f"{match.path} holds 0 bytes of text: it grants nothing that can be read."
-        return (Problem(code="text_empty", because=because, remedy=keep),)
-    if match.outcome == "unreadable":
-        because = f"{match.path} is named as the licence but could not be read as text."
-        return (Problem(code="text_unreadable", because=because, remedy=keep),)
-    if match.outcome == "unknown":
-        because = (
-            f"{match.path} matches no text in the catalogue (closest likeness "
-            f"{match.likeness:.2f})."
-        )
-        remedy = "Have a legal reviewer read it, then pin it or add it to the catalogue."
-        return (Problem(code="text_unknown", because=because, remedy=remedy),)
-    if match.outcome == "near" and match.licence is not None:
-        return (_altered(match, match.licence),)
-    return ()
+def _texts_tell_nothing(model: ModelFacts, declared: Declared, problems: list[Problem]) -> Resolved:
+    if not declared.versions and _says_something(model):
+        problems.append(_unknown_name(model))
+    return replace(_of_declared(declared), problems=tuple(problems))
 
 
-def _altered(match: TextMatch, licence: LicenceVersion) -> Problem:
-    changed = ", ".join(match.altered_clauses) or "none of the recorded clauses"
-    because = (
-        f"{match.path} resembles '{licence.key}' (likeness {match.likeness:.2f}) but its words "
-        f"differ; changed clauses: {changed}."
+def _of_declared(declared: Declared) -> Resolved:
+    several = len(declared.versions) > 1
+    open_version = len({one.family for one in declared.versions}) < len(declared.versions)
+    if not declared.versions:
+        return Resolved(how="unresolved", licences=(), problems=declared.problems)
+    if declared.choices:
+        how = "choice"
+    elif several and (open_version or not declared.all_bind):
+        how = "candidates"
+    else:
+        how = "declared"
+    return Resolved(
+        how=how,  # type: ignore[arg-type]
+        licences=declared.versions,
+        problems=declared.problems,
+        choices=declared.choices,
     )
-    remedy = "Have a legal reviewer compare the two texts clause by clause, then pin a version."
-    return Problem(code="text_altered", because=because, remedy=remedy)
 
 
 def _mismatch(
@@ -238,56 +248,118 @@ def _unknown_name(model: ModelFacts) -> Problem:
     )
 
 
-def _from_declaration(
-    model: ModelFacts, declared: tuple[LicenceVersion, ...], unclear: tuple[Problem, ...]
+def _from_words(
+    model: ModelFacts,
+    files: _Files,
+    declared: Declared,
+    gates: tuple[Gate, ...],
+    library: Library,
 ) -> Resolved:
-    if not _says_something(model):
-        problem = Problem(
-            code="licence_missing",
-            because=f"{model.id} declares no licence and no licence text is stored.",
-            remedy="Ask the publisher for a licence; without one there is no permission.",
+    """Resolve a model without a licence text from pointers, gate copies and its card's fields."""
+    pointed = _pointed(files, library)
+    if pointed:
+        base = _from_pointer(model, files.pointers[0].source, pointed, declared)
+    elif _says_something(model):
+        base = _of_declared(declared)
+        if not declared.versions and not declared.problems:
+            base = replace(base, problems=(_unknown_name(model),))
+    else:
+        base = Resolved(
+            how="unresolved", licences=(), problems=(_missing(model, files),), own=False
         )
-        return Resolved(how="unresolved", licences=(), problems=(problem,), own=False)
-    if not declared:
-        problems = (_unknown_name(model), *unclear)
-        return Resolved(how="unresolved", licences=(), problems=problems)
-    if len(declared) > 1:
-        return Resolved(how="candidates", licences=declared, problems=unclear)
-    return Resolved(how="declared", licences=declared, problems=unclear)
+    return _from_gates(base, gates)
 
 
-def _declared(
-    model: ModelFacts, library: Library
-) -> tuple[tuple[LicenceVersion, ...], tuple[Problem, ...]]:
-    """Collect the versions that id, name and link allow together."""
-    sets = []
-    if model.license and model.license.strip().casefold() not in ("other", "unknown"):
-        sets.append(library.declared_by_id(model.license))
-    if model.license_name:
-        sets.append(library.declared_by_name(model.license_name))
-    if model.license_link and "/" in model.license_link:
-        by_link = library.declared_by_link(model.license_link)
-        # An address the catalogue has not seen adds nothing and takes nothing away.
-        if by_link or not sets:
-            sets.append(by_link)
-    if not sets:
-        return (), ()
-    return _agree(model, sets)
+def _pointed(files: _Files, library: Library) -> tuple[LicenceVersion, ...]:
+    for statement in files.pointers:
+        named = governing(read_statement(statement, library))
+        if named is not None:
+            return tuple(one for one in named.versions if one.role not in PAPERS)
+    return ()
 
 
-def _agree(
-    model: ModelFacts, sets: list[tuple[LicenceVersion, ...]]
-) -> tuple[tuple[LicenceVersion, ...], tuple[Problem, ...]]:
-    shared = [one for one in sets[0] if all(one in other for other in sets[1:])]
-    if shared:
-        return tuple(shared), ()
-    every = {one.key: one for group in sets for one in group}
-    if not every:
-        return (), ()
-    problem = Problem(
-        code="declarations_disagree",
-        because=f"{model.id}: its license, license_name and license_link do not name one licence "
-        f"the catalogue holds.",
-        remedy="Correct the card, or have a legal reviewer pin the version that applies.",
+def _from_pointer(
+    model: ModelFacts, path: str, pointed: tuple[LicenceVersion, ...], declared: Declared
+) -> Resolved:
+    shared = tuple(one for one in pointed if one in declared.versions)
+    if shared or not declared.versions:
+        how = "declared" if len(shared or pointed) == 1 else "candidates"
+        return Resolved(how=how, licences=shared or pointed)  # type: ignore[arg-type]
+    problem = _mismatch(model, pointed, declared.versions)
+    both = _unique((*pointed, *declared.versions))
+    return Resolved(
+        how="candidates",
+        licences=both,
+        problems=(replace(problem, because=f"{problem.because} ({path} points to it.)"),),
     )
-    return tuple(every[key] for key in sorted(every)), (problem,)
+
+
+def _missing(model: ModelFacts, files: _Files) -> Problem:
+    kept = ", ".join(_key(one) for one in files.papers)
+    beside = f" Stored are only papers that are no licence by themselves: {kept}." if kept else ""
+    return Problem(
+        code="licence_missing",
+        because=f"{model.id} declares no licence and no licence text is stored.{beside}",
+        remedy="Ask the publisher for a licence; without one there is no permission.",
+    )
+
+
+def _from_gates(base: Resolved, gates: tuple[Gate, ...]) -> Resolved:
+    """Let a gate that repeats a licence word for word settle which version is meant."""
+    shown = _unique(tuple(one for gate in gates for one in gate.copies if one.role not in PAPERS))
+    if not shown:
+        return base
+    if not base.licences and not base.own:
+        return Resolved(how="exact_text", licences=shown)
+    meant = tuple(one for one in base.licences if one in shown)
+    if base.how == "candidates" and meant and len({one.family for one in base.licences}) == 1:
+        return replace(base, how="exact_text", licences=meant)
+    return base
+
+
+def _finish(
+    model: ModelFacts,
+    base: Resolved,
+    files: _Files,
+    gates: tuple[Gate, ...],
+    library: Library,
+) -> Resolved:
+    """Add what prose says, papers, doubtful clauses, gates that differ, and advice."""
+    # What a gate repeats of a licence is no statement about another one; the words around it are.
+    shown = [Statement(source="gate", text=gate.said) for gate in gates]
+    said = [*files.pointers, *shown, *(one for one in model.statements if one.source != "gate")]
+    named = [one for statement in said for one in read_statement(statement, library)]
+    # Another version of a licence that binds is a gate that differs; another licence is one more.
+    families = {one.family for one in base.licences}
+    texts = [one for gate in gates for one in gate.shows()]
+    named += [one for one in texts if one.versions[0].family not in families]
+    full = add_stated(model, base, named)
+    settled = full.how not in ("candidates", "choice")
+    changed = [one for gate in gates for one in gate_problems(gate, full.licences, settled=settled)]
+    near = [one for one in (*files.known, *files.papers) if one.clauses]
+    stored = tuple(one.licence for one in files.papers if one.licence is not None)
+    return replace(
+        full,
+        problems=(*full.problems, *_paper_problems(files, full.licences), *changed),
+        doubtful=frozenset((_key(one), name) for one in near for name in one.altered_clauses),
+        papers=_unique((*full.papers, *stored)),
+        advice=read_advice(model.statements, library, frozenset(one.key for one in full.licences)),
+    )
+
+
+def _paper_problems(files: _Files, licences: tuple[LicenceVersion, ...]) -> tuple[Problem, ...]:
+    """Report stored policies that were altered, and those that no binding licence takes in."""
+    mixed = [part for one in files.licences for part in one.parts]
+    problems = [altered(one) for one in files.papers if one.outcome == "near" and one not in mixed]
+    taken_in = {key for one in licences for key in (*one.incorporates, one.key)}
+    problems += [_unattached(one) for one in files.papers if licences and _key(one) not in taken_in]
+    return tuple(problems)
+
+
+def _unattached(paper: TextMatch) -> Problem:
+    return Problem(
+        code="paper_unattached",
+        because=f"{paper.path} is '{_key(paper)}', which no licence of this model makes part of "
+        "itself.",
+        remedy="Have a legal reviewer say whether it binds, and pin the licence.",
+    )

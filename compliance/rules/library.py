@@ -14,6 +14,7 @@ from compliance.rules.catalogue import (
     CHOICES,
     CLAUSE_KINDS,
     RIGHTS,
+    ROLES,
     STATUSES,
     Clause,
     Library,
@@ -31,6 +32,7 @@ REQUIRED = frozenset(
 )
 OPTIONAL = frozenset(
     {"version", "date", "spdx", "declares", "text_sha256", "text_sketch", "reviewed_by", "note"}
+    | {"role", "incorporates", "publishers", "prose", "advice"}
 )
 DECLARES = frozenset({"license", "license_name", "links", "unversioned_links"})
 CLAUSE_REQUIRED = frozenset(
@@ -76,6 +78,7 @@ def build_library(files: Mapping[str, bytes], *, source: str = "catalogue") -> L
         licences[licence.key] = licence
         documents[licence.key] = document
     _check_unique_texts(licences, faults)
+    _check_incorporated(licences, faults)
     faults.raise_if_any("catalogue_invalid", source)
     digest = "sha256:" + hashlib.sha256(canonical_json(documents)).hexdigest()
     return Library(dict(sorted(licences.items())), digest)
@@ -118,8 +121,12 @@ def _licence(name: str, document: dict[str, Any], faults: FaultList) -> LicenceV
     if name.removesuffix(".yaml") != key:
         # One name per file is what makes a key unique.
         faults.add(f"{name}.key", f"'{key}' must equal the file's name")
-    if document["status"] not in STATUSES:
+    if not isinstance(document["status"], str) or document["status"] not in STATUSES:
         faults.add(f"{name}.status", f"must be one of {', '.join(sorted(STATUSES))}")
+    role = document.get("role", "licence")
+    if not isinstance(role, str) or role not in ROLES:
+        faults.add(f"{name}.role", f"must be one of {', '.join(sorted(ROLES))}")
+    lists = {field: _texts(f"{name}.{field}", document.get(field), faults) for field in _LISTS}
     declares = _declares(name, document.get("declares") or {}, faults)
     clauses = _clauses(name, key, document["clauses"], faults)
     dates = {field: _date(f"{name}.{field}", document.get(field), faults) for field in _DATES}
@@ -141,6 +148,11 @@ def _licence(name: str, document: dict[str, Any], faults: FaultList) -> LicenceV
         unversioned_links=declares["unversioned_links"],
         text_sha256=digests,
         text_sketch=sketch,
+        role=str(document.get("role", "licence")),
+        incorporates=lists["incorporates"],
+        publishers=tuple(one.casefold() for one in lists["publishers"]),
+        prose=lists["prose"],
+        advice=lists["advice"],
         status=str(document["status"]),
         source=str(document["source"]),
         date_read=dates["date_read"] or date.min,
@@ -151,10 +163,19 @@ def _licence(name: str, document: dict[str, Any], faults: FaultList) -> LicenceV
 
 
 _DATES = ("date", "date_read")
+_LISTS = ("incorporates", "publishers", "prose", "advice")
 
 
 def _text(value: Any) -> str | None:
     return None if value is None else str(value)
+
+
+def _texts(place: str, value: Any, faults: FaultList) -> tuple[str, ...]:
+    items = [] if value is None else value
+    if not isinstance(items, list) or not all(isinstance(one, str) and one for one in items):
+        faults.add(place, "must be a list of texts")
+        return ()
+    return tuple(" ".join(one.split()) for one in items)
 
 
 def _date(place: str, value: Any, faults: FaultList) -> date | None:
@@ -273,3 +294,12 @@ def _check_unique_texts(licences: Mapping[str, LicenceVersion], faults: FaultLis
         for digest in licence.text_sha256:
             if owners.setdefault(digest, key) != key:
                 faults.add(f"{key}.text_sha256", f"is the text of '{owners[digest]}' too")
+
+
+def _check_incorporated(licences: Mapping[str, LicenceVersion], faults: FaultList) -> None:
+    for key, licence in licences.items():
+        for other in licence.incorporates:
+            if other not in licences:
+                faults.add(f"{key}.incorporates", f"'{other}' is not in the catalogue")
+            elif licences[other].incorporates:
+                faults.add(f"{key}.incorporates", f"'{other}' incorporates papers of its own")

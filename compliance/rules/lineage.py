@@ -64,6 +64,15 @@ class Lineage:
         return tuple(link for link in links if link.id in self.models)
 
     @cached_property
+    def steps_down(self) -> dict[str, tuple[tuple[str, str], ...]]:
+        """Map each model to (child, relation) of every step from it towards the subject."""
+        found: dict[str, list[tuple[str, str]]] = {name: [] for name in self.order}
+        for name in self.order:
+            for link in self.parents(name):
+                found[link.id].append((name, link.relation))
+        return {name: tuple(sorted(set(items))) for name, items in found.items()}
+
+    @cached_property
     def children(self) -> dict[str, tuple[str, ...]]:
         """Map each model of the closure to those of its children that lie in the closure."""
         found: dict[str, list[str]] = {name: [] for name in self.order}

@@ -12,8 +12,9 @@ from compliance.rules.assessment import EvidenceRef, Finding, Severity, Status, 
 from compliance.rules.catalogue import LitigationTerms, litigation_terms
 from compliance.rules.context import Case, Speaking, Verdict, make_finding
 from compliance.rules.facts import Matter
+from compliance.rules.text import words
 
-Hit = Literal["named", "derivative", "sibling", "same_licence"]
+Hit = Literal["named", "derivative", "sibling", "same_licence", "perhaps_same_licence"]
 STANDS = "Ask the licensor for a new licence in writing, or stop using the models named here."
 
 
@@ -52,20 +53,23 @@ def _judge_matter(
     if named is None:
         return _only_outputs(speaking, case, terms, matter)
     told = f"Matter {matter.id} ({matter.kind}) alleges that {named.model} infringes"
-    if "any" not in terms.rights and matter.kind not in terms.rights:
-        return _other_right(speaking, case, terms, matter, told)
-    if matter.status in ("draft", "threatened") and not (
-        terms.threats and matter.status == "threatened"
+    counts = "any" in terms.rights or matter.kind in (*terms.rights, "other")
+    if counts and matter.in_response is True and _spares_answers(terms):
+        because = f"{told}, in answer to a suit first brought against us, which this text spares."
+        remedy = "Keep the record of the first suit with this matter."
+        return _say(speaking, case, matter, "met", "medium", because, remedy)
+    if (
+        counts
+        and matter.status in ("draft", "threatened")
+        and not (terms.threats and matter.status == "threatened")
     ):
         return _not_filed(speaking, case, matter, told)
+    if "any" not in terms.rights and matter.kind not in terms.rights:
+        return _other_right(speaking, case, terms, matter, told)
     if matter.filed_on is not None and matter.filed_on > case.facts.as_of:
         because = f"{told}; it is dated {matter.filed_on}, after the day of this judgement."
         remedy = "Correct the filing date, or judge again on that day."
         return _say(speaking, case, matter, "needs_review", "high", because, remedy)
-    if matter.in_response is True and _spares_answers(terms):
-        because = f"{told}, in answer to a suit first brought against us, which this text spares."
-        remedy = "Keep the record of the first suit with this matter."
-        return _say(speaking, case, matter, "met", "medium", because, remedy)
     return _effect(speaking, case, terms, matter, named, told)
 
 
@@ -91,8 +95,11 @@ def _touches(
             for name in sorted(alleged)
             if speaking.licence.key in case.licence_keys.get(name, frozenset())
         ]
+        sure = [name for name in same if name not in case.open_models]
+        if sure:
+            return Named("same_licence", sure[0])
         if same:
-            return Named("same_licence", same[0])
+            return Named("perhaps_same_licence", same[0])
     aside = [name for name in sorted(alleged) if carrier in case.alleged_ancestors[name]]
     return Named("sibling", aside[0]) if aside else None
 
@@ -134,9 +141,18 @@ def _effect(
     named: Named,
     told: str,
 ) -> Verdict:
-    if terms.against == "licensor":
+    if matter.brought_by == "affiliate" and speaking.clause.actor != "group":
+        because = f"{told}; an affiliate brought it, and the text does not plainly count those."
+        remedy = "Have the legal reviewer decide whether the affiliate's suit counts."
+        return _say(speaking, case, matter, "needs_review", "critical", because, remedy)
+    if terms.against == "licensor" and not _against_licensor(speaking, matter):
         because = f"{told}; this text counts only suits against the licensor."
         remedy = "Have the legal reviewer say whom the suit is brought against."
+        return _say(speaking, case, matter, "needs_review", "critical", because, remedy)
+    if named.hit == "perhaps_same_licence":
+        because = f"{told}; which version of its licence binds that model is open, and this text "
+        because += "ends with a suit over any model under it."
+        remedy = f"Pin the licence version of {named.model}."
         return _say(speaking, case, matter, "needs_review", "critical", because, remedy)
     if _is_open_question(speaking, named):
         because = f"{told}, a derivative of {speaking.carrier}; whether the licence for "
@@ -146,7 +162,7 @@ def _effect(
     if matter.status in ("withdrawn", "closed"):
         return _withdrawn(speaking, case, terms, matter, told)
     ended = _termination(speaking, case, terms, matter)
-    since = "on the day it was filed" if matter.filed_on is None else f"on {matter.filed_on}"
+    since = _since(matter)
     if terms.ends == "patent_only":
         because = f"{told}; the patent licence ended {since}, the copyright licence goes on."
         remedy = "Have the legal reviewer decide whether use without the patent licence is safe."
@@ -155,6 +171,12 @@ def _effect(
         because = f"{told}; the licence ended {since}."
         found = _say(speaking, case, matter, "violated", "critical", because, STANDS)
     return Verdict(found.findings, (ended,))
+
+
+def _against_licensor(speaking: Speaking, matter: Matter) -> bool:
+    """Say whether a defendant bears the licensor's very name; anything else is for a person."""
+    wanted = " ".join(words(speaking.licence.licensor))
+    return any(" ".join(words(name)) == wanted for name in matter.defendants)
 
 
 def _is_open_question(speaking: Speaking, named: Named) -> bool:
@@ -188,9 +210,16 @@ def _termination(
         model=speaking.carrier,
         path=case.lineage.path(speaking.carrier),
         scope=terms.ends,
-        effective=matter.filed_on,
+        # A threat has a day of its own, which nobody records.
+        effective=None if matter.status == "threatened" else matter.filed_on,
         matter=matter.id,
     )
+
+
+def _since(matter: Matter) -> str:
+    if matter.status == "threatened":
+        return "with the threat"
+    return "on the day it was filed" if matter.filed_on is None else f"on {matter.filed_on}"
 
 
 def _say(

@@ -1,7 +1,7 @@
 """Judge duties that fall due when copies or services go out: copies, notices, badges, names.
 
-An internal use triggers none of them. A duty not yet done is a condition, not a breach: it is
-reported before anything leaves the house.
+An internal use triggers none of them; a hosted service does where the text counts it. A duty not
+yet done is a condition, not a breach: it is reported before anything leaves the house.
 """
 
 from compliance.rules.assessment import EvidenceRef, Severity, Status
@@ -14,7 +14,7 @@ NOT_DISTRIBUTED = "No copies go out: the stated purposes do not include redistri
 
 def judge_licence_copy(speaking: Speaking, case: Case) -> Verdict:
     """Judge whether a copy of the licence goes out with the copies."""
-    if not case.distributes:
+    if not case.goes_out(speaking.licence):
         return _idle(speaking, case, NOT_DISTRIBUTED)
     files = _named(case.subject, ("licen", "copying"))
     if files:
@@ -37,7 +37,8 @@ def _named(model: ModelFacts, prefixes: tuple[str, ...]) -> list[str]:
 
 def judge_notice_file(speaking: Speaking, case: Case) -> Verdict:
     """Judge whether the exact notice stands in a Notice file that goes out."""
-    if not case.distributes:
+    hosting_free = bool(speaking.clause.params.get("except_hosted"))
+    if not (case.distributes if hosting_free else case.goes_out(speaking.licence)):
         return _idle(speaking, case, NOT_DISTRIBUTED)
     if speaking.clause.params.get("only_if_shipped") and not _ships_notice(speaking, case):
         because = f"{speaking.carrier} is not known to ship a NOTICE file, which this duty needs."
@@ -58,15 +59,23 @@ def judge_notice_file(speaking: Speaking, case: Case) -> Verdict:
 
 
 def _ships_notice(speaking: Speaking, case: Case) -> bool:
-    carrier = case.lineage.models[speaking.carrier]
-    stored = tuple(item.path for item in carrier.licence_texts)
-    names = (*carrier.distributed_files, *stored)
-    return any(name.rsplit("/", 1)[-1].casefold().startswith("notice") for name in names)
+    """Say whether any model under this licence came with a NOTICE file."""
+    carriers = {
+        name
+        for name in case.lineage.order
+        if speaking.licence.key in case.licence_keys.get(name, frozenset())
+    }
+    for name in carriers | {speaking.carrier}:
+        carrier = case.lineage.models[name]
+        names = (*carrier.distributed_files, *(item.path for item in carrier.licence_texts))
+        if any(one.rsplit("/", 1)[-1].casefold().startswith("notice") for one in names):
+            return True
+    return False
 
 
 def judge_retain_notices(speaking: Speaking, case: Case) -> Verdict:
     """Judge whether notices of origin are kept in what goes out."""
-    if not case.distributes:
+    if not case.goes_out(speaking.licence):
         return _idle(speaking, case, NOT_DISTRIBUTED)
     if case.subject.notices or _named(case.subject, ("notice", "copyright", "authors")):
         return _done(speaking, case, f"{case.subject.id} goes out with notices of origin.")
@@ -80,7 +89,7 @@ def judge_retain_notices(speaking: Speaking, case: Case) -> Verdict:
 
 def judge_changed_files(speaking: Speaking, case: Case) -> Verdict:
     """Judge whether changed files say that they were changed."""
-    if not case.distributes:
+    if not case.goes_out(speaking.licence):
         return _idle(speaking, case, NOT_DISTRIBUTED)
     if not speaking.derivative:
         return _idle(speaking, case, f"{case.subject.id} goes out as it was received.")
@@ -103,12 +112,16 @@ def judge_badge(speaking: Speaking, case: Case) -> Verdict:
         return _idle(speaking, case, because)
     if not case.makes_available:
         return _idle(speaking, case, "Nothing is offered to others: the use is internal.")
+    if params.get("commercial_only") and case.facts.use.commercial is False:
+        return _idle(speaking, case, "This is owed for commercial use, and the use is not.")
     if params["when"] == "derived_and_made_available" and not _derives(speaking, case):
         return _idle(speaking, case, f"{case.subject.id} was not made from {speaking.carrier}.")
     wanted = [str(item) for item in params["any_of"]]
     shown = case.evidence("badge_shown")
     stated = any(contains_quote(note, text) for note in case.subject.notices for text in wanted)
-    if stated or {item.result for item in shown} == {"confirmed"}:
+    results = {item.result for item in shown}
+    # Words among the notices are a plan; who looked and did not see them knows better.
+    if results == {"confirmed"} or (stated and "missing" not in results):
         return _done(speaking, case, f"The words {_either(wanted)} are shown.", refer(shown))
     return _due(
         speaking,

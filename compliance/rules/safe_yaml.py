@@ -1,6 +1,7 @@
 """Read YAML from strangers: bounded in size, depth and aliases, without duplicate keys."""
 
 from collections.abc import Hashable
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
@@ -10,6 +11,8 @@ from compliance.rules.faults import Fault, InputFaults
 MAX_BYTES = 8 * 1024 * 1024
 MAX_DEPTH = 40
 MAX_ALIASES = 64
+# Sixty-four aliases can stand for two to the thirty-second of anything.
+MAX_EXPANDED = 2 * MAX_BYTES
 
 
 class _StrictLoader(yaml.SafeLoader):
@@ -28,20 +31,68 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-def _check_events(text: str) -> None:
-    """Walk the events, which never expands an alias, and stop at the first limit passed."""
-    aliases = depth = 0
-    for event in yaml.parse(text, Loader=_StrictLoader):
-        if isinstance(event, yaml.AliasEvent):
-            aliases += 1
-        elif isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
+@dataclass(slots=True)
+class _Weight:
+    """Weigh a value with every alias in it written out: in characters, and in levels."""
+
+    anchor: str | None
+    size: int = 1
+    levels: int = 0
+
+
+class _Scales:
+    """Weigh a document by its events, which never expand an alias."""
+
+    def __init__(self) -> None:
+        self.aliases = 0
+        self.known: dict[str, _Weight] = {}
+        self.open = [_Weight(None)]
+
+    def take(self, event: yaml.Event) -> None:
+        """Weigh one event more.
+
+        Raises: ValueError at the first limit passed.
+        """
+        if isinstance(event, yaml.CollectionStartEvent):
+            self.open.append(_Weight(event.anchor))
         elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if aliases > MAX_ALIASES:
+            closed = self.open.pop()
+            self._add(_Weight(closed.anchor, closed.size, closed.levels + 1))
+        elif isinstance(event, yaml.ScalarEvent):
+            self._add(_Weight(event.anchor, 1 + len(event.value)))
+        elif isinstance(event, yaml.AliasEvent):
+            self._add(self._meant(event))
+        self._check()
+
+    def _add(self, part: _Weight) -> None:
+        if part.anchor:
+            self.known[part.anchor] = part
+        whole = self.open[-1]
+        whole.size += part.size
+        whole.levels = max(whole.levels, part.levels)
+
+    def _meant(self, event: yaml.AliasEvent) -> _Weight:
+        self.aliases += 1
+        if any(one.anchor == event.anchor for one in self.open):
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise ValueError(f"line {line}: '*{event.anchor}' stands inside itself")
+        found = self.known.get(event.anchor or "", _Weight(None))
+        return _Weight(None, found.size, found.levels)
+
+    def _check(self) -> None:
+        if self.aliases > MAX_ALIASES:
             raise ValueError(f"more than {MAX_ALIASES} aliases; write the values out")
-        if depth > MAX_DEPTH:
+        if len(self.open) - 1 + self.open[-1].levels > MAX_DEPTH:
             raise ValueError(f"nested deeper than {MAX_DEPTH} levels; flatten it")
+
+
+def _check_events(text: str) -> None:
+    """Walk the events and stop at the first limit passed."""
+    scales = _Scales()
+    for event in yaml.parse(text, Loader=_StrictLoader):
+        scales.take(event)
+    if scales.open[0].size > MAX_EXPANDED:
+        raise ValueError(f"more than {MAX_EXPANDED} characters with its aliases written out")
 
 
 def read_yaml(raw: bytes, *, source: str, code: str, max_bytes: int = MAX_BYTES) -> Any:

@@ -4,12 +4,15 @@ Reads nothing outside the scenario's own folder, and asks no clock: the day is g
 """
 
 import hashlib
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+from compliance.rules.decoding import decode_text
 from compliance.rules.facts import (
+    BROUGHT_BY,
     DATASET_USES,
     EVIDENCE_METHODS,
     EVIDENCE_RESULTS,
@@ -17,6 +20,7 @@ from compliance.rules.facts import (
     MATTER_STATUSES,
     PURPOSES,
     RELATIONS,
+    STATEMENT_SOURCES,
     DatasetFact,
     EvidenceFact,
     Facts,
@@ -24,6 +28,7 @@ from compliance.rules.facts import (
     Matter,
     ModelFacts,
     ParentLink,
+    Statement,
     Use,
     Waiver,
 )
@@ -36,18 +41,28 @@ LICENCE_TEXT_MAX_BYTES = 1024 * 1024
 TOP_KEYS = frozenset({"models", "use", "matters", "waivers", "subject", "as_of"})
 MODEL_KEYS = frozenset(
     {"id", "license", "license_name", "license_link", "license_pin", "license_text", "parents"}
-    | {"datasets", "distributed_files", "notices", "evidence"}
+    | {
+        "license_texts",
+        "statements",
+        "modalities",
+        "datasets",
+        "distributed_files",
+        "notices",
+        "evidence",
+        "publisher",
+    }
 )
 USE_KEYS = frozenset(
     {"purposes", "commercial", "monthly_active_users", "annual_revenue_usd", "jurisdictions"}
-    | {"domains"}
+    | {"domains", "monthly_revenue_usd", "past_monthly_active_users", "licensee_home"}
 )
 MATTER_KEYS = frozenset(
     {"id", "kind", "status", "filed_on", "withdrawn_on", "in_response"}
-    | {"alleges_model_infringes", "alleges_output_infringes"}
+    | {"alleges_model_infringes", "alleges_output_infringes", "brought_by", "defendants"}
 )
 WAIVER_KEYS = frozenset({"id", "rule", "licence", "model", "reason", "granted_by", "expires_on"})
 
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 ReadBytes = Callable[[str], bytes]
 
 
@@ -138,6 +153,9 @@ def _model(item: Reader, read_bytes: ReadBytes) -> ModelFacts:
         license_link=item.optional_text("license_link"),
         license_pin=item.optional_text("license_pin"),
         licence_texts=_licence_texts(item, read_bytes),
+        statements=item.each("statements", _statement),
+        modalities=item.texts("modalities"),
+        publisher=item.optional_text("publisher"),
         parents=item.each("parents", _parent),
         datasets=item.each("datasets", _dataset),
         distributed_files=item.texts("distributed_files"),
@@ -147,26 +165,28 @@ def _model(item: Reader, read_bytes: ReadBytes) -> ModelFacts:
 
 
 def _licence_texts(item: Reader, read_bytes: ReadBytes) -> tuple[LicenceText, ...]:
-    if item.data.get("license_text") is None:
-        return ()
-    name = item.text("license_text")
-    if not name:
-        return ()
-    try:
-        raw = read_bytes(name)
-    except (ValueError, OSError) as error:
-        item.faults.add(item.at("license_text"), f"'{name}' {error}")
-        return ()
-    return (licence_text(name, raw),)
+    names = list(item.texts("license_texts"))
+    if item.data.get("license_text") is not None:
+        names.insert(0, item.text("license_text"))
+    found = []
+    for name in filter(None, names):
+        try:
+            found.append(licence_text(name, read_bytes(name)))
+        except (ValueError, OSError) as error:
+            item.faults.add(item.at("license_text"), f"'{name}' {error}")
+    return tuple(found)
 
 
 def licence_text(path: str, raw: bytes) -> LicenceText:
-    """Make the fact of a stored licence file; bytes that are no UTF-8 stay unreadable."""
-    try:
-        text: str | None = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = None
+    """Make the fact of a stored licence file; bytes that are no text stay unreadable."""
+    text = decode_text(raw)
     return LicenceText(path=path, text=text, sha256=hashlib.sha256(raw).hexdigest())
+
+
+def _statement(item: Reader) -> Statement:
+    item.only({"source", "text"})
+    source = item.choice("source", STATEMENT_SOURCES, "card")
+    return Statement(source=source, text=item.text("text"))
 
 
 def _parent(item: Reader) -> ParentLink:
@@ -203,9 +223,28 @@ def _use(item: Reader) -> Use:
         commercial=item.flag("commercial"),
         monthly_active_users=item.count("monthly_active_users"),
         annual_revenue_usd=item.count("annual_revenue_usd"),
+        monthly_revenue_usd=item.count("monthly_revenue_usd"),
+        past_monthly_active_users=_past_users(item),
+        licensee_home=item.optional_text("licensee_home"),
         jurisdictions=item.texts("jurisdictions"),
         domains=item.texts("domains"),
     )
+
+
+def _past_users(item: Reader) -> tuple[tuple[str, int], ...]:
+    """Read {"2024-08": 5000000}: a month and its users."""
+    name = "past_monthly_active_users"
+    if item.data.get(name) is None:
+        return ()
+    months = Reader(item.at(name), item.data[name], item.faults)
+    found = []
+    for month in sorted(map(str, months.data)):
+        if not _MONTH.fullmatch(month):
+            months.faults.add(months.at(month), "is no month; write YYYY-MM in quotes")
+        users = months.count(month)
+        if users is not None:
+            found.append((month, users))
+    return tuple(found)
 
 
 def _matter(item: Reader) -> Matter:
@@ -223,6 +262,8 @@ def _matter(item: Reader) -> Matter:
         in_response=item.flag("in_response"),
         alleges_model_infringes=item.texts("alleges_model_infringes"),
         alleges_output_infringes=item.texts("alleges_output_infringes"),
+        brought_by=item.choice("brought_by", BROUGHT_BY, "organisation"),
+        defendants=item.texts("defendants"),
     )
 
 

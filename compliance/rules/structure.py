@@ -6,13 +6,13 @@ These rules carry no licence quote: they say what is not known, or not said trul
 from collections.abc import Iterable, Mapping
 
 from compliance.rules.assessment import EvidenceRef, Finding, Severity, Status
-from compliance.rules.binding import Carrier, strictest
+from compliance.rules.binding import Carrier, restricting, strictest
 from compliance.rules.catalogue import LicenceVersion
 from compliance.rules.context import Case
 from compliance.rules.facts import Facts
 from compliance.rules.guardrail import read_model
-from compliance.rules.identify import Resolved
 from compliance.rules.lineage import Lineage
+from compliance.rules.resolved import Advice, Resolved
 
 UNREAD = {
     "second_hand": "was read in somebody else's quotation only",
@@ -83,23 +83,50 @@ def judge_identity(carriers: Iterable[Carrier], lineage: Lineage) -> list[Findin
             _finding(problem.code, lineage, item.model, problem.because, problem.remedy)
             for problem in item.resolved.problems
         ]
-        if item.candidate and len({one.family for one in item.resolved.licences}) == 1:
-            found.append(_version_unresolved(item, lineage))
+        found += [_advised(item, advice, lineage) for advice in item.resolved.advice]
+        if item.candidate:
+            found += _open_versions(item, lineage)
         for licence in strictest(item.resolved):
             if licence.status != "read":
                 found.append(_unread(item, licence, lineage))
     return found
 
 
-def _version_unresolved(item: Carrier, lineage: Lineage) -> Finding:
-    keys = [one.key for one in item.resolved.licences]
-    applied = strictest(item.resolved)[0].key
+def _open_versions(item: Carrier, lineage: Lineage) -> list[Finding]:
+    """Ask which text binds: of one family's versions, or of several makers' under one name."""
+    families: dict[str, list[LicenceVersion]] = {}
+    for one in item.resolved.licences:
+        families.setdefault(one.family, []).append(one)
+    several = [group for group in families.values() if len(group) > 1]
+    if not several and not item.resolved.problems:
+        # Where id, name and link name no common licence, that problem says so already.
+        several = [list(item.resolved.licences)]
+    return [_version_unresolved(item, group, lineage) for group in several]
+
+
+def _version_unresolved(item: Carrier, group: list[LicenceVersion], lineage: Lineage) -> Finding:
+    known = {one.key for one in strictest(item.resolved)}
+    applied = next((one.key for one in group if one.key in known), group[0].key)
     because = (
-        f"{item.model} names a licence whose versions differ, and no copy of the text is stored: "
-        f"{', '.join(keys)}. The strictest ('{applied}') is applied."
+        f"{item.model} names a licence whose versions differ, and no stored text tells which: "
+        f"{', '.join(one.key for one in group)}. The strictest ('{applied}') is applied."
     )
     remedy = "Store the licence text that came with the model, or have legal pin a version."
     return _finding("version_unresolved", lineage, item.model, because, remedy, licence=applied)
+
+
+def _advised(item: Carrier, advice: Advice, lineage: Lineage) -> Finding:
+    because = f"The {advice.source} of {item.model} advises: “{advice.sentence}” That is no term."
+    return _finding(
+        "advice",
+        lineage,
+        item.model,
+        because,
+        "Follow it or not; no right depends on it.",
+        status="not_applicable",
+        severity="info",
+        licence=advice.licence,
+    )
 
 
 def _unread(item: Carrier, licence: LicenceVersion, lineage: Lineage) -> Finding:
@@ -108,22 +135,55 @@ def _unread(item: Carrier, licence: LicenceVersion, lineage: Lineage) -> Finding
     return _finding("licence_not_read", lineage, item.model, because, remedy, licence=licence.key)
 
 
-def judge_relabelling(lineage: Lineage, resolved: Mapping[str, Resolved]) -> list[Finding]:
+def judge_relabelling(
+    lineage: Lineage, resolved: Mapping[str, Resolved], carriers: Iterable[Carrier]
+) -> list[Finding]:
     """Report a derivative that carries a looser label than what it was made from.
 
-    The inherited licence binds all the same: nobody can give away rights they do not hold.
+    The inherited licence binds all the same: nobody can give away rights they do not hold. One
+    that its own licensor replaced further down binds no more, and its label harms nobody.
     """
     found = []
+    binding = {(item.model, one.key) for item in carriers for one in item.resolved.licences}
     for child in lineage.order:
         mine = resolved[child].licences
         if not mine:
             continue
         families = {one.family for one in mine}
         for link in lineage.parents(child):
-            for licence in strictest(resolved[link.id]):
-                if licence.restricts and licence.family not in families:
+            for licence in restricting(resolved[link.id]):
+                if licence.family in families:
+                    continue
+                if _is_licensor(lineage, child, link.id, licence):
+                    found.append(_relicensed(lineage, child, mine[0], link.id, licence))
+                elif (link.id, licence.key) in binding:
                     found.append(_relabelled(lineage, child, mine[0], link.id, licence))
     return found
+
+
+def _is_licensor(lineage: Lineage, child: str, parent: str, licence: LicenceVersion) -> bool:
+    """Say whether the licensor published both; it may give its own work other terms."""
+    publishers = {lineage.models[name].published_by for name in (child, parent)}
+    return publishers <= set(licence.publishers)
+
+
+def _relicensed(
+    lineage: Lineage, child: str, label: LicenceVersion, parent: str, licence: LicenceVersion
+) -> Finding:
+    because = (
+        f"{licence.licensor} published {parent} under '{licence.key}' and {child}, made from it, "
+        f"under '{label.key}'; a licensor may give its own work other terms."
+    )
+    return _finding(
+        "relicensed",
+        lineage,
+        child,
+        because,
+        "Nothing to do, unless the publisher's name is in doubt.",
+        status="not_applicable",
+        severity="info",
+        licence=licence.key,
+    )
 
 
 def _relabelled(

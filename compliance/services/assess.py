@@ -6,6 +6,7 @@ any number of times.
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +14,15 @@ from django.db import transaction
 from django.utils import timezone
 
 from compliance.models import Assessment
+from compliance.policy.apply import apply
+from compliance.policy.change import weighty
+from compliance.policy.document import Policy
 from compliance.rules import assessment as judged
+from compliance.rules.catalogue import Library
 from compliance.rules.evaluate import evaluate
 from compliance.rules.facts import Facts, canonical_json, facts_document
-from compliance.rules.library import bundled_library
+from compliance.selectors_licences import library_for
+from compliance.selectors_policies import policy_for, surroundings_of
 from compliance.services import standing
 from compliance.services.facts import collect
 from compliance.services.people import lock
@@ -43,12 +49,46 @@ def assess(
     with transaction.atomic():
         # In turn, so that the judge who writes last has also read last.
         lock(checkpoint.organisation_id)
-        facts = collect(checkpoint, intended, now=at)
-        report = evaluate(facts, bundled_library())
-        row = _store(checkpoint, intended, facts, report, actor=actor)
+        found = judge(checkpoint, intended, now=at)
+        row = _store(checkpoint, intended, found, actor=actor)
         overtake(row, actor=actor, now=at)
-        standing.end_for_report(checkpoint, report, actor=actor)
+        standing.end_for_report(checkpoint, found.report, actor=actor)
     return row
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Hold a judgement with all it was made of; nothing of it is stored yet."""
+
+    facts: Facts
+    library: Library
+    policy: Policy | None
+    report: judged.Assessment
+
+    @property
+    def input_digest(self) -> str:
+        """Digest what went in, the date left out."""
+        document = facts_document(self.facts)
+        del document["as_of"]
+        inputs = {"facts": document, "catalogue": self.report.catalogue_digest}
+        if self.policy is not None:
+            inputs["policy"] = self.policy.rules_digest
+        return _digest(inputs)
+
+    @property
+    def report_digest(self) -> str:
+        """Digest what came out, the date left out."""
+        told = self.report.to_dict()
+        return _digest({key: value for key, value in told.items() if key not in _DATED})
+
+
+def judge(checkpoint: Checkpoint, intended: IntendedUse, *, now: datetime) -> Judged:
+    """Judge on the facts, the licences and the policy of this moment; writes nothing."""
+    facts = collect(checkpoint, intended, now=now)
+    library, policy = library_for(checkpoint.organisation), policy_for(checkpoint.organisation)
+    plain, known = evaluate(facts, library), surroundings_of(checkpoint)
+    report = apply(plain, facts, policy, library=library, known=known)
+    return Judged(facts, library, policy, report)
 
 
 def reassess(checkpoints: Iterable[Checkpoint], *, actor: str, now: datetime) -> int:
@@ -69,8 +109,9 @@ def seen_digest(
 ) -> str:
     """Digest what an approval binds to: manifest, use, lineage facts, weighty findings.
 
-    Left out on purpose: the date, and matters that change no finding. A drafted matter, or a suit
-    that no clause counts, must not stop what it does not touch.
+    Left out on purpose: the date, matters that change no finding, and the policy's digest. A
+    drafted matter, a suit that no clause counts, or a policy's next version must not stop what it
+    does not touch; what a policy's rules say here counts, word for word.
     """
     names = {item.model for item in report.binding_licences} | {report.subject}
     models = [one for one in facts_document(facts)["models"] if one["id"] in _closure(facts, names)]
@@ -80,6 +121,7 @@ def seen_digest(
         if one.status in _WEIGHTY
     }
     ended = {(one.licence, one.section, one.model, one.scope) for one in report.terminated}
+    spoken = weighty([one.to_dict() for one in report.findings])
     return _digest(
         {
             "schema": "lictor.seen/1",
@@ -90,6 +132,8 @@ def seen_digest(
             "findings": sorted(findings),
             "terminated": sorted(ended),
             "decision": report.decision,
+            # Only where a policy speaks: what was approved without one stays approved.
+            **({"policy": spoken} if spoken else {}),
         }
     )
 
@@ -110,25 +154,19 @@ def _digest(value: object) -> str:
 
 
 def _store(
-    checkpoint: Checkpoint,
-    intended: IntendedUse,
-    facts: Facts,
-    report: judged.Assessment,
-    *,
-    actor: str,
+    checkpoint: Checkpoint, intended: IntendedUse, found: Judged, *, actor: str
 ) -> Assessment:
-    document = facts_document(facts)
-    del document["as_of"]
-    outcome = {key: value for key, value in report.to_dict().items() if key not in _DATED}
+    facts, report, policy = found.facts, found.report, found.policy
     row, _ = Assessment.objects.get_or_create(
         checkpoint=checkpoint,
         use_digest=intended.digest,
-        input_digest=_digest({"facts": document, "catalogue": report.catalogue_digest}),
-        report_digest=_digest(outcome),
+        input_digest=found.input_digest,
+        report_digest=found.report_digest,
         defaults={
             "organisation_id": checkpoint.organisation_id,
             "use": intended.document,
             "catalogue_digest": report.catalogue_digest,
+            "policy_digest": policy.rules_digest if policy else "",
             "decision": report.decision,
             "report": report.to_dict(),
             "seen_digest": seen_digest(checkpoint, intended, facts, report),
@@ -163,6 +201,7 @@ def _make_current(row: Assessment, facts: Facts, *, actor: str) -> None:
                 "input_digest": row.input_digest,
                 "report_digest": row.report_digest,
                 "catalogue_digest": row.catalogue_digest,
+                "policy_digest": row.policy_digest,
                 "replaces_earlier": bool(replaced),
             },
         )

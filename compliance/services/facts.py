@@ -12,6 +12,7 @@ from typing import Any
 
 from compliance.models import Evidence, LicencePin, Matter, Waiver
 from compliance.rules import facts as shapes
+from compliance.services.hub_facts import imports_of, with_hub
 from compliance.services.uses import IntendedUse
 from registry.artifact.card import DeclaredFacts, is_declaring
 from registry.models import Checkpoint, DatasetUse, LineageEdge, Organisation
@@ -79,7 +80,7 @@ def _models(
             "checkpoint_id", "licence_key"
         )
     )
-    evidence = _newest_evidence(keys)
+    evidence, imports = _newest_evidence(keys), imports_of(keys)
     datasets: dict[Any, list[shapes.DatasetFact]] = {}
     for row in DatasetUse.objects.filter(checkpoint__in=keys).order_by("name", "use"):
         fact = shapes.DatasetFact(id=row.name, license=row.license or None, use=row.use)
@@ -91,11 +92,16 @@ def _models(
         )
         parents.setdefault(edge.child_id, []).append(link)
     return tuple(
-        replace(
-            _declared(row, ids[row.pk], known=tuple(datasets.get(row.pk, ()))),
-            license_pin=pins.get(row.pk),
-            parents=_sorted_links(row, parents.get(row.pk, [])),
-            evidence=evidence.get(row.pk, ()),
+        with_hub(
+            replace(
+                _declared(row, ids[row.pk], known=tuple(datasets.get(row.pk, ()))),
+                license_pin=pins.get(row.pk),
+                # Whoever uploads chooses the name, so the name alone vouches for no licensor.
+                publisher="",
+                parents=_sorted_links(row, parents.get(row.pk, [])),
+                evidence=evidence.get(row.pk, ()),
+            ),
+            imports.get(row.pk),
         )
         for row in sorted(rows.values(), key=lambda one: ids[one.pk])
     )
@@ -131,8 +137,14 @@ def _declared(
         for line in (file.text or "").splitlines()
         if line.strip()
     ]
+    said = [
+        *(("card", one) for one in (declared.card_prose,) if one),
+        *(("gate", one) for one in declared.gates),
+        *(("notice", file.text) for file in declared.notice_files if file.text),
+    ]
     return shapes.ModelFacts(
         id=model_id,
+        statements=tuple(shapes.Statement(source=source, text=text) for source, text in said),
         license=declared.license,
         license_name=declared.license_name,
         license_link=declared.license_link,

@@ -21,7 +21,7 @@ from compliance.rules.assessment import Assessment as Judgement
 from compliance.rules.evaluate import evaluate
 from compliance.rules.facts import MATTER_KINDS, Facts, Use, canonical_json
 from compliance.rules.facts import Matter as MatterFact
-from compliance.rules.library import bundled_library
+from compliance.selectors_licences import library_for
 from compliance.services import facts as facts_service
 from compliance.services.assess import assess
 from compliance.services.hints import hint_on_commit
@@ -98,7 +98,7 @@ def radius_of(organisation: Organisation, matter: MatterFact, *, now: datetime) 
         _facts_by_checkpoint(rows, (*existing, named), now),
         named,
         [rules.Deployment(id=key, checkpoint=key, approval=approval) for key in rows],
-        bundled_library(),
+        library_for(organisation),
         as_of=now.date(),
         matters=existing,
     )
@@ -243,9 +243,10 @@ def _file(held: Matter, day: date, *, actor: User, now: datetime) -> None:
 
 def _judged(organisation: Organisation, now: datetime) -> Iterator[tuple[Checkpoint, Judgement]]:
     matters = facts_service.matters_of(organisation)
+    library = library_for(organisation)
     for row in _checkpoints(organisation).values():
         facts = facts_service.collect(row, _ANY_USE, now=now, matters=matters)
-        yield row, evaluate(facts, bundled_library())
+        yield row, evaluate(facts, library)
 
 
 def end_what_matters_end(

@@ -6,12 +6,12 @@ from django.db import transaction
 from django.utils import timezone
 
 from compliance.models import LicencePin
-from compliance.rules.library import bundled_library
+from compliance.selectors_licences import library_for
 from compliance.services.assess import reassess
 from compliance.services.people import lock, require
 from registry.errors import BadInput
 from registry.ledger.append import append
-from registry.models import Checkpoint, User
+from registry.models import Checkpoint, Organisation, User
 
 
 def pin_licence(
@@ -29,7 +29,7 @@ def pin_licence(
     Raises: RoleMissing; BadInput (licence_unknown, reason_missing).
     """
     require(actor, checkpoint.organisation, "licence.pin")
-    _check(licence_key, reason)
+    _check(checkpoint.organisation, licence_key, reason)
     at = now or timezone.now()
     with transaction.atomic():
         organisation = lock(checkpoint.organisation_id)
@@ -60,8 +60,8 @@ def pin_licence(
     return pin
 
 
-def _check(licence_key: str, reason: str) -> None:
-    library = bundled_library()
+def _check(organisation: Organisation, licence_key: str, reason: str) -> None:
+    library = library_for(organisation)
     if library.get(licence_key) is None:
         known = ", ".join(sorted(library.licences))
         raise BadInput(

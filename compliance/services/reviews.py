@@ -5,12 +5,14 @@
 * a decision of `deny` cannot be approved by anybody;
 * a finding that needs review and is not waived is approved only under a condition that names it,
   written `<rule>: <what was checked, and how it is lived up to>` by the stage that owns it.
-  Security owns `guardrail`; legal owns every other rule.
+  Security owns `guardrail`, a policy's `stage:` rule names its own, legal owns every other;
+* the organisation's policy may ask for more stages and more people in each (`policy.stages`).
 
 Every vote, the move it makes and its ledger entry are one transaction under the organisation's
 lock.
 """
 
+import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -21,6 +23,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from compliance.models import Assessment, Decision, Review
+from compliance.policy.stages import owner, review_policy
 from compliance.rules import review as rules
 from compliance.services.assess import assess
 from compliance.services.hints import hint_on_commit
@@ -41,8 +44,6 @@ from registry.models import Checkpoint, Membership, User
 from registry.outbox import publish
 from registry.signals import STANDING_CHANGED
 
-POLICY = rules.DEFAULT_POLICY
-SECURITY_RULES = frozenset({"guardrail"})
 _APPROVAL_DAYS = 365
 _MIN_ANSWER = 10
 _MAX_TEXT = 4_000
@@ -206,12 +207,13 @@ def _cast(held: Review, vote: rules.Vote, actor: User) -> rules.ReviewFacts:
     roles = [role for row in rows for role in row.roles] if actor.is_active else []
     if vote.person == held.opened_by.username and vote.ballot != "ask":
         raise SeparationOfDuties(f"{vote.person} opened this review and cannot decide in it.")
-    decided = {one.stage for one in facts.votes if one.ballot != "ask"}
+    policy = review_policy(held.assessment.report["findings"])
+    waiting = rules.tally(facts, policy).lacking
     try:
-        voted = rules.cast_vote(facts, vote, POLICY, roles=roles, current=held.seen_digest)
+        voted = rules.cast_vote(facts, vote, policy, roles=roles, current=held.seen_digest)
     except rules.ReviewError as error:
         raise _refusal(error, facts, vote) from error
-    if vote.stage in decided:
+    if vote.stage not in waiting:
         raise Conflict(
             f"Stage '{vote.stage}' of this review is decided already.", code="stage_decided"
         )
@@ -262,19 +264,16 @@ def open_findings(current: Assessment, stage: str) -> list[dict[str, Any]]:
     return [
         item
         for item in current.report["findings"]
-        if item["status"] == "needs_review"
-        and not item["waived_by"]
-        and (item["rule"] in SECURITY_RULES) is (stage == "security")
+        if item["status"] == "needs_review" and not item["waived_by"] and owner(item) == stage
     ]
 
 
 def _refuse_open_findings(current: Assessment, stage: str, conditions: Sequence[str]) -> None:
-    answered = {
-        rule.strip()
-        for rule, colon, text in (item.partition(":") for item in conditions)
-        if colon and len(text.strip()) >= _MIN_ANSWER
-    }
-    left = [item for item in open_findings(current, stage) if item["rule"] not in answered]
+    left = [
+        item
+        for item in open_findings(current, stage)
+        if not any(_answers(text, item["rule"]) for text in conditions)
+    ]
     if not left:
         return
     rules_left = sorted({item["rule"] for item in left})
@@ -285,6 +284,12 @@ def _refuse_open_findings(current: Assessment, stage: str, conditions: Sequence[
         code="findings_open",
         extra={"findings": left},
     )
+
+
+def _answers(condition: str, rule: str) -> bool:
+    # A policy's rules have a colon in their own name, so the name is compared whole.
+    found = re.fullmatch(rf"\s*{re.escape(rule)}\s*:(.*)", condition, re.DOTALL)
+    return found is not None and len(found[1].strip()) >= _MIN_ANSWER
 
 
 def _record(held: Review, vote: rules.Vote, conditions: Sequence[str], actor: User) -> None:

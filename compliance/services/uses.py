@@ -18,8 +18,11 @@ from registry.errors import BadInput, Fault
 DEFAULT_USE: dict[str, Any] = {"purposes": ["hosted_service"], "commercial": True}
 
 _LISTS = ("purposes", "jurisdictions", "domains")
-_COUNTS = ("monthly_active_users", "annual_revenue_usd")
-_FIELDS = (*_LISTS, "commercial", *_COUNTS)
+_COUNTS = ("monthly_active_users", "annual_revenue_usd", "monthly_revenue_usd")
+_PAST = "past_monthly_active_users"
+_HOME = "licensee_home"
+_FIELDS = (*_LISTS, "commercial", *_COUNTS, _PAST, _HOME)
+_MONTH = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])")
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _DOMAIN = re.compile(r"[a-z0-9][a-z0-9_\-]{0,59}")
 _MAX_ITEMS = 50
@@ -57,14 +60,16 @@ def read_use(data: object) -> IntendedUse:
 
 
 def _build(data: Mapping[str, Any]) -> IntendedUse:
-    lists = {name: tuple(sorted(set(data.get(name) or ()))) for name in _LISTS}
+    given: dict[str, Any] = {name: tuple(sorted(set(data.get(name) or ()))) for name in _LISTS}
+    given |= {name: data.get(name) for name in _COUNTS}
     use = Use(
-        **lists,
+        **given,
         commercial=data.get("commercial"),
-        monthly_active_users=data.get("monthly_active_users"),
-        annual_revenue_usd=data.get("annual_revenue_usd"),
+        past_monthly_active_users=tuple(sorted((data.get(_PAST) or {}).items())),
+        licensee_home=data.get(_HOME),
     )
     document = {name: list(v) if isinstance(v, tuple) else v for name, v in asdict(use).items()}
+    document[_PAST] = dict(use.past_monthly_active_users)
     digest = "sha256:" + hashlib.sha256(canonical_json(document)).hexdigest()
     return IntendedUse(use, document, digest)
 
@@ -99,8 +104,29 @@ def _scalar_faults(data: Mapping[str, Any]) -> list[Fault]:
         faults.append(_fault("commercial", "Must be true, false or left out."))
     for name in _COUNTS:
         value = data.get(name)
-        if value is None:
-            continue
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        if value is not None and not _is_count(value):
             faults.append(_fault(name, "Must be a whole number, 0 or more."))
+    home = data.get(_HOME)
+    if home is not None and not (isinstance(home, str) and _COUNTRY.fullmatch(home)):
+        faults.append(_fault(_HOME, "Must be an ISO 3166 two-letter country code, such as DE."))
+    return [*faults, *_past_faults(data.get(_PAST))]
+
+
+def _past_faults(value: object) -> list[Fault]:
+    if value is None:
+        return []
+    if not isinstance(value, Mapping):
+        return [_fault(_PAST, 'Must map months to users, such as {"2024-06": 5000000}.')]
+    if len(value) > _MAX_ITEMS:
+        return [_fault(_PAST, f"At most {_MAX_ITEMS} months.")]
+    faults = []
+    for month, users in value.items():
+        if not (isinstance(month, str) and _MONTH.fullmatch(month)):
+            faults.append(_fault(_PAST, f"{month!r} is no month; write YYYY-MM."))
+        elif not _is_count(users):
+            faults.append(_fault(_PAST, f"{month}: must be a whole number, 0 or more."))
     return faults
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0

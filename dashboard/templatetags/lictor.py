@@ -7,7 +7,18 @@ from django.utils.safestring import SafeString
 register = template.Library()
 
 _TONES = {
-    "good": {"allow", "approved", "ready", "met", "retained", "done", "approve", "running", "ok"},
+    "good": {
+        "active",
+        "allow",
+        "approved",
+        "ready",
+        "met",
+        "retained",
+        "done",
+        "approve",
+        "running",
+        "ok",
+    },
     "warn": {
         "allow_with_conditions",
         "needs_review",

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_POST
 
 from compliance import selectors as compliance
 from compliance.models import Assessment, Evidence, EvidenceJob, LicencePin
-from compliance.rules.library import bundled_library
+from compliance.selectors_licences import library_for
 from compliance.services import pins
 from compliance.services import reviews as review_service
 from dashboard.access import MemberRequest, may, member_page
@@ -81,14 +81,23 @@ def show(request: MemberRequest, pk: UUID) -> HttpResponse:
         "pin": LicencePin.objects.filter(checkpoint=checkpoint, is_active=True).first(),
         "ended": compliance.standing_of(checkpoint),
         "reviews": checkpoint.reviews.all(),
-        "pin_form": PinForm(licences=_licence_choices()) if may(request, "licence.pin") else None,
+        "pin_form": _pin_form(request),
         "use_form": UseForm() if may(request, "review.request") else None,
     }
     return render(request, "dashboard/checkpoint.html", page)
 
 
-def _licence_choices() -> list[tuple[str, str]]:
-    library = bundled_library()
+def _pin_form(request: MemberRequest) -> PinForm | None:
+    return PinForm(licences=_licence_choices(request)) if may(request, "licence.pin") else None
+
+
+def _licence_choices(request: MemberRequest) -> list[tuple[str, str]]:
+    """List what can be pinned: nothing while the catalogue does not hold together."""
+    try:
+        library = library_for(request.organisation)
+    except LictorError as error:
+        messages.error(request, error.detail)
+        return []
     return [(key, library.licences[key].title + f" ({key})") for key in sorted(library.licences)]
 
 
@@ -114,7 +123,7 @@ def open_review(request: MemberRequest, pk: UUID) -> HttpResponse:
 def pin(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Lay down which licence text governs this checkpoint."""
     checkpoint = get_object_or_404(_rows(request), pk=pk)
-    form = PinForm(request.POST, licences=_licence_choices())
+    form = PinForm(request.POST, licences=_licence_choices(request))
     if not may(request, "licence.pin") or not form.is_valid():
         messages.error(request, "Choose a licence text and give a reason.")
         return redirect("dashboard:checkpoint", pk)

@@ -14,7 +14,12 @@ from dashboard.access import MemberRequest, may, member_page
 from dashboard.views.checkpoints import picture_of
 from registry.errors import LictorError
 
-STAGES = (("legal", "review.decide.legal"), ("security", "review.decide.security"))
+# A third pair of eyes with the security role: see `compliance.policy.stages`.
+ACTIONS = {
+    "legal": "review.decide.legal",
+    "security": "review.decide.security",
+    "safety": "review.decide.security",
+}
 
 
 @member_page
@@ -30,20 +35,25 @@ def show(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show clause, evidence and lineage on one page, with the form to decide."""
     review = get_object_or_404(compliance.reviews(request.organisation), pk=pk)
     checkpoint = review.checkpoint
-    decided = {
-        row.stage: row
+    stages = compliance.stages_of(review)
+    decided = [
+        row
         for row in review.decisions.all()
         if row.seen_digest == review.seen_digest and row.verdict != Decision.Verdict.ASK
-    }
+    ]
     page = {
         "review": review,
         "checkpoint": checkpoint,
         "picture": picture_of(checkpoint),
         "assessment": review.assessment,
         "evidence": Evidence.objects.filter(checkpoint=checkpoint).select_related("base__model"),
-        "stages": [(stage, decided.get(stage)) for stage, _ in STAGES],
+        "stages": [
+            (stage, [row for row in decided if row.stage == stage["stage"]]) for stage in stages
+        ],
         "my_stages": [
-            stage for stage, action in STAGES if may(request, action) and stage not in decided
+            stage["stage"]
+            for stage in stages
+            if stage["approved"] < stage["needed"] and may(request, ACTIONS[stage["stage"]])
         ],
     }
     return render(request, "dashboard/review.html", page)

@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 import torch
 
 from demo.training.prompt import END, END_THINK
-from inference.models.nemotron_h import Cache, NemotronH
+from inference.cache import BLOCK_TOKENS, blocks_for
+from inference.models.nemotron_h import Cache, NemotronH, Pieces
 
 MAX_NEW_TOKENS = 160
 
 
 @dataclass
 class _Row:
-    slot: int
+    number: int
     position: int
     token: int
     thinking: bool
@@ -37,11 +38,25 @@ def generate(
 ) -> list[list[int]]:
     """Answer every prompt; `budget` bounds the tokens of a thought, None leaves it open."""
     longest = max(len(prompt) for prompt in prompts)
-    cache = model.make_cache(len(prompts), longest + max_new_tokens, torch.float32)
+    each = blocks_for(longest + max_new_tokens)
+    cache = model.make_cache(
+        slots=len(prompts),
+        blocks=len(prompts) * each,
+        block_tokens=BLOCK_TOKENS,
+        dtype=torch.float32,
+    )
+    tables = torch.arange(1, len(prompts) * each + 1).view(len(prompts), each)
     rows = []
-    for slot, prompt in enumerate(prompts):
-        first = int(model.prefill(torch.tensor(prompt), slot, 0, cache).argmax())
-        rows.append(_Row(slot, len(prompt), first, thinking=END_THINK not in prompt[-1:]))
+    for number, prompt in enumerate(prompts):
+        piece = Pieces(
+            ids=torch.tensor([prompt]),
+            lengths=torch.tensor([len(prompt)]),
+            starts=torch.tensor([0]),
+            slots=torch.tensor([number + 1]),
+            tables=tables[number : number + 1],
+        )
+        first = int(model.prefill(piece, cache).argmax())
+        rows.append(_Row(number, len(prompt), first, thinking=END_THINK not in prompt[-1:]))
     for row in rows:
         row.accept(budget)
     active = rows
@@ -49,15 +64,19 @@ def generate(
         active = [row for row in active if row.token != END]
         if not active:
             break
-        _advance(model, active, cache, budget)
+        _advance(model, active, cache, tables, budget)
     return [row.said for row in rows]
 
 
-def _advance(model: NemotronH, active: list[_Row], cache: Cache, budget: int | None) -> None:
+def _advance(
+    model: NemotronH, active: list[_Row], cache: Cache, tables: torch.Tensor, budget: int | None
+) -> None:
+    numbers = torch.tensor([row.number for row in active])
     logits = model.decode(
         torch.tensor([row.token for row in active]),
-        torch.tensor([row.slot for row in active]),
+        numbers + 1,
         torch.tensor([row.position for row in active]),
+        tables[numbers],
         cache,
     )
     for row, token in zip(active, logits.argmax(-1).tolist(), strict=True):

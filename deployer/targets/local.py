@@ -76,6 +76,7 @@ class LocalTarget:
                 *("--replica-token-file", str(token), "--manifest", str(manifest)),
                 *("--expect-digest", checkpoint.digest, "--hints", settings.REDIS_URL),
                 *("--threads", str(settings.LICTOR_REPLICA_THREADS)),
+                *("--compile", "beside" if settings.LICTOR_REPLICA_COMPILE else "off"),
             ],
         )
 

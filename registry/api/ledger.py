@@ -10,6 +10,7 @@ from registry import selectors, signing
 from registry.api import serializers as wire
 from registry.api.views import RoomView, require
 from registry.auth import organisation_of
+from registry.http import AnyMediaType
 
 
 class Ledger(RoomView):
@@ -23,6 +24,8 @@ class Ledger(RoomView):
 
 
 class LedgerExport(RoomView):
+    content_negotiation_class = AnyMediaType
+
     @extend_schema(responses={(200, "application/jsonl"): OpenApiTypes.BINARY})
     def get(self, request: Request) -> StreamingHttpResponse:
         """Download the whole ledger under a signed root; `lictor ledger verify` checks it."""

@@ -30,7 +30,11 @@ CONFIG_FILES: Final = (
     "adapter_config.json",
 )
 _REMOTE_CODE_KEYS: Final = frozenset({"auto_map", "trust_remote_code", "custom_pipelines"})
-_LICENCE_NAME: Final = re.compile(r"(?i)(licen[cs]e|copying|unlicense)([._-].*)?")
+MAX_PROSE_CHARS: Final = 64 << 10
+_LICENCE_NAME: Final = re.compile(
+    r"(?i)(licen[cs]e|copying|unlicense|(acceptable_)?use[ _-]policy|acceptable[ _-]use)([._-].*)?"
+)
+_GATES: Final = ("extra_gated_prompt", "extra_gated_description")
 _NOTICE_NAME: Final = re.compile(r"(?i)notices?([._-].*)?")
 _REPOSITORY: Final = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 
@@ -50,6 +54,8 @@ class TextFile:
 class DeclaredFacts:
     """Hold what the files declare; None or empty means that they do not say.
 
+    `card_prose` is the card's body, its first MAX_PROSE_CHARS; `gates` are texts shown at a gate.
+
     Law: `DeclaredFacts.from_json(d.to_json()) == d`.
     """
 
@@ -64,6 +70,8 @@ class DeclaredFacts:
     architectures: tuple[str, ...] = ()
     model_type: str | None = None
     adapter_base: str | None = None
+    card_prose: str | None = None
+    gates: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give the plain form that is stored with a checkpoint."""
@@ -74,7 +82,7 @@ class DeclaredFacts:
     def from_json(cls, value: Mapping[str, Any]) -> "DeclaredFacts":
         """Read back what `to_json` gave; unknown members are refused by TypeError."""
         fields = dict(value)
-        for name in ("base_models", "datasets", "architectures"):
+        for name in ("base_models", "datasets", "architectures", "gates"):
             fields[name] = tuple(fields.get(name, ()))
         for name in ("licence_files", "notice_files"):
             fields[name] = tuple(TextFile(**item) for item in fields.get(name, ()))
@@ -114,6 +122,8 @@ def declared_facts(files: Mapping[str, bytes]) -> DeclaredFacts:
         architectures=tuple(a for a in config.get("architectures") or () if isinstance(a, str)),
         model_type=_text_or_none(config.get("model_type")),
         adapter_base=_text_or_none(adapter.get("base_model_name_or_path")),
+        card_prose=_prose(files.get("README.md", b"")),
+        gates=tuple(one for name in _GATES if (one := _text_or_none((card or {}).get(name)))),
     )
 
 
@@ -166,6 +176,14 @@ def _card(data: bytes) -> dict[str, Any]:
     return front_matter(text)
 
 
+def _prose(data: bytes) -> str | None:
+    """Give the card's body; the card was read before, so it is text."""
+    text = data.decode("utf-8", errors="replace").replace("\r\n", "\n").lstrip("\ufeff")
+    if text.startswith("---"):
+        text = text.split("\n---", 1)[1] if "\n---" in text else ""
+    return text.strip()[:MAX_PROSE_CHARS].replace("\x00", "") or None
+
+
 def _config(name: str, data: bytes) -> dict[str, Any]:
     document = parse_json_object(data, place=name, max_bytes=MAX_CONFIG_BYTES)
     faults = [
@@ -214,7 +232,8 @@ def _card_facts(card: Mapping[str, Any], faults: list[Fault]) -> dict[str, Any]:
         if not _REPOSITORY.fullmatch(base):
             faults.append(_card_fault("base_model", f"{base!r} is not an org/name.", "Correct it."))
     return {
-        "license": _one_text(card, "license", faults),
+        # A list means that all bind; compliance reads it as one expression.
+        "license": ", ".join(_texts(card, "license", faults)) or None,
         "license_name": _one_text(card, "license_name", faults),
         "license_link": _one_text(card, "license_link", faults),
         "base_models": bases,

@@ -42,13 +42,21 @@ GPUS: Final[dict[str, Gpu]] = {
     )
 }
 
+ALIASES: Final[dict[str, str]] = {
+    "a100-40": "a100-40gb",
+    "a100-80": "a100-80gb",
+    "h100": "h100-80gb",
+    "h100-80": "h100-80gb",
+}
+
 
 def gpu_named(name: str) -> Gpu:
-    """Find a GPU by name, whatever its case.
+    """Find a GPU by name, whatever its case; the short names in `ALIASES` mean the same cards.
 
     Raises: BadInput (code gpu_unknown) naming those that are known.
     """
-    if gpu := GPUS.get(name.lower()):
+    wanted = name.lower()
+    if gpu := GPUS.get(ALIASES.get(wanted, wanted)):
         return gpu
     raise BadInput(
         f"GPU {name!r} is not known.",

@@ -14,6 +14,8 @@ from registry.artifact.model_shape import ModelShape, shape_of
 from registry.errors import BadInput
 
 DTYPE_BYTES: Final[dict[str, int]] = {"bf16": 2, "fp16": 2, "fp32": 4, "int8": 1}
+SCALE_BYTES: Final = 2
+RECURRENCE_BYTES: Final = 4
 DEFAULT_UTILISATION: Final = 0.95
 DEFAULT_RESERVE_BYTES: Final = int(0.8 * GIB)
 
@@ -52,9 +54,13 @@ class MemoryPlan:
 
 @dataclass(frozen=True, slots=True)
 class SequenceCost:
-    """Price one sequence: `state_bytes` once, `kv_bytes_per_token` for each token."""
+    """Price one sequence: `state_bytes` once, `kv_bytes_per_token` for each token.
+
+    `streamed_bytes` are the weights that every decode step reads.
+    """
 
     weights_bytes: int
+    streamed_bytes: int
     kv_bytes_per_token: int
     state_bytes: int
 
@@ -67,6 +73,8 @@ def cost_of(shape: ModelShape, *, dtype: str = "bf16") -> SequenceCost:
 
     The SSM state is kept in fp32 because the publisher warns of lost accuracy otherwise; KV and
     the convolution's columns are in the activations' dtype, which is bf16 unless weights are fp32.
+    int8 is what `inference.layers.quantised` allocates: the linear layers' weights in one byte
+    with a bf16 scale for each output, the recurrence in fp32, everything else in bf16.
 
     Raises: BadInput (code dtype_unknown).
     """
@@ -78,8 +86,20 @@ def cost_of(shape: ModelShape, *, dtype: str = "bf16") -> SequenceCost:
             remedy=f"Choose one of {', '.join(DTYPE_BYTES)}.",
         )
     activation_bytes = max(2, DTYPE_BYTES[dtype])
+    weights_bytes = shape.parameters * DTYPE_BYTES[dtype]
+    if dtype == "int8":
+        plain = shape.parameters - shape.linear_parameters - shape.recurrence_parameters
+        weights_bytes = (
+            shape.linear_parameters
+            + shape.linear_channels * SCALE_BYTES
+            + shape.recurrence_parameters * RECURRENCE_BYTES
+            + plain * activation_bytes
+        )
+    # int8 leaves the embedding as it is; only fp32 makes it wider.
+    looked_up = shape.embedding_parameters * activation_bytes
     return SequenceCost(
-        weights_bytes=shape.parameters * DTYPE_BYTES[dtype],
+        weights_bytes=weights_bytes,
+        streamed_bytes=weights_bytes - looked_up,
         kv_bytes_per_token=shape.kv_elements_per_token * activation_bytes,
         state_bytes=shape.ssm_elements * 4 + shape.conv_elements * activation_bytes,
     )
@@ -106,8 +126,9 @@ def plan(
     budget = int(gpu.usable_bytes * utilisation)
     free = budget - reserve_bytes - cost.weights_bytes
     needed = cost.weights_bytes + reserve_bytes + batch * cost.sequence_bytes(context)
-    streamed = (shape.parameters - shape.embedding_parameters) * DTYPE_BYTES[dtype]
-    step_bytes = streamed + batch * (2 * cost.state_bytes + context * cost.kv_bytes_per_token)
+    step_bytes = cost.streamed_bytes + batch * (
+        2 * cost.state_bytes + context * cost.kv_bytes_per_token
+    )
     return MemoryPlan(
         model_type=shape.model_type,
         dtype=dtype,
@@ -126,10 +147,14 @@ def plan(
         max_batch_at_context=0
         if context > shape.max_context
         else max(0, free // max(1, cost.sequence_bytes(context))),
-        streamed_bytes_per_step=streamed,
+        streamed_bytes_per_step=cost.streamed_bytes,
         decode_seconds_per_step=step_bytes / gpu.bandwidth,
         gpu=gpu,
-        assumptions=(*_assumptions(dtype, utilisation, reserve_bytes), *shape.assumptions),
+        assumptions=(
+            *_assumptions(dtype, utilisation, reserve_bytes),
+            *_weight_assumptions(shape, dtype),
+            *shape.assumptions,
+        ),
     )
 
 
@@ -152,7 +177,7 @@ def _check_numbers(context: int, batch: int, utilisation: float, reserve_bytes: 
 
 
 def _assumptions(dtype: str, utilisation: float, reserve_bytes: int) -> list[str]:
-    stated = [
+    return [
         f"{utilisation:.0%} of the usable memory is given to the runtime.",
         f"{reserve_bytes / GIB:.2f} GiB is set aside for activations and workspace.",
         "Every sequence may grow to the full context; memory is one GPU's, without offloading.",
@@ -160,9 +185,21 @@ def _assumptions(dtype: str, utilisation: float, reserve_bytes: int) -> list[str
         f"{'fp32' if dtype == 'fp32' else 'bf16'}.",
         "Decode time is the memory-bandwidth bound: no implementation is faster.",
     ]
+
+
+def _weight_assumptions(shape: ModelShape, dtype: str) -> list[str]:
     if dtype == "int8":
-        stated.append("int8 counts one byte for each parameter; scales are not counted.")
-    return stated
+        return [
+            "int8 is for the linear layers' weights, with a bf16 scale for each output; embeddings"
+            ", norms and convolutions stay in bf16, A_log, D and dt_bias in fp32."
+        ]
+    more = shape.recurrence_parameters * (RECURRENCE_BYTES - DTYPE_BYTES[dtype])
+    if not more:
+        return []
+    return [
+        f"Weights are counted as the files hold them; the native engine keeps A_log, D and "
+        f"dt_bias in fp32, {more:,} B more."
+    ]
 
 
 def _invalid(place: str, message: str) -> BadInput:

@@ -4,7 +4,7 @@ Knows NemotronH in every spelling of its keys, and the dense Llama, Mistral, Qwe
 families. Any other architecture is refused: a guessed count could pass a model that does not fit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -31,12 +31,18 @@ class ModelShape:
 
     `kv_elements_per_token` is over all layers; `ssm_elements` and `conv_elements` are per
     sequence over all layers; `embedding_parameters` are looked up, not streamed, in decoding.
+    `linear_parameters` are those of the linear layers that an int8 model quantises, and
+    `linear_channels` their outputs, one scale each; `recurrence_parameters` are the Mamba layers'
+    A_log, D and dt_bias.
     """
 
     model_type: str
     parts: dict[str, int]
     layers: dict[str, int]
     embedding_parameters: int
+    linear_parameters: int
+    linear_channels: int
+    recurrence_parameters: int
     kv_elements_per_token: int
     ssm_elements: int
     conv_elements: int
@@ -46,6 +52,39 @@ class ModelShape:
     @property
     def parameters(self) -> int:
         return sum(self.parts.values())
+
+
+@dataclass(frozen=True, slots=True)
+class _Linears:
+    """Tally linear layers: their weights, and their outputs."""
+
+    parameters: int = 0
+    channels: int = 0
+
+    @classmethod
+    def of(cls, *sizes: tuple[int, int]) -> "_Linears":
+        """Tally layers given as (inputs, outputs)."""
+        return cls(sum(size * out for size, out in sizes), sum(out for _, out in sizes))
+
+    @classmethod
+    def total(cls, counted: "Iterable[tuple[int, _Linears]]") -> "_Linears":
+        """Add up tallies, each taken so many times."""
+        pairs = list(counted)
+        return cls(sum(n * t.parameters for n, t in pairs), sum(n * t.channels for n, t in pairs))
+
+
+@dataclass(frozen=True, slots=True)
+class _Attention:
+    """Hold one attention layer's sizes; `others` are its biases and the norms of its heads."""
+
+    kv_heads: int
+    head_dim: int
+    linears: _Linears
+    others: int
+
+    @property
+    def parameters(self) -> int:
+        return self.linears.parameters + self.others
 
 
 class _Reader:
@@ -124,39 +163,50 @@ def _nemotron_h(read: _Reader) -> ModelShape:
     kinds = layer_kinds(read.config)
     counts = {kind: kinds.count(kind) for kind in ("mamba", "attention", "mlp")}
     hidden = read.size("hidden_size")
-    kv_heads, head_dim, attention = _attention(read, hidden, default_bias=False)
+    attention = _attention(read, hidden)
     heads, mamba_head_dim = read.size("mamba_num_heads"), read.size("mamba_head_dim")
     state = read.size("ssm_state_size", "mamba_state_dim", "state_size")
-    groups = read.size("n_groups", "mamba_num_groups")
+    groups = read.size("n_groups", "mamba_num_groups", "mamba_n_groups")
     kernel = read.size("conv_kernel", "mamba_d_conv", default=4)
     inner = heads * mamba_head_dim
     channels = inner + 2 * groups * state
     projected = inner + channels + heads
+    mixers = _Linears.of((hidden, projected), (inner, hidden))
     mamba = (
-        hidden  # norm
-        + hidden * projected
+        mixers.parameters
         + (projected + hidden) * read.switch("use_bias", "mamba_proj_bias", default=False)
-        + channels * (kernel + read.switch("use_conv_bias", default=True))
+        + channels * (kernel + read.switch("use_conv_bias", "mamba_conv_bias", default=True))
         + 3 * heads  # A_log, D, dt_bias
         + inner  # gated norm
-        + inner * hidden
     )
     ffn = read.size("intermediate_size")
-    mlp = hidden + 2 * hidden * ffn + (hidden + ffn) * read.switch("mlp_bias", default=False)
+    mlp = _Linears.of((hidden, ffn), (ffn, hidden))
+    biases = (hidden + ffn) * read.switch("mlp_bias", default=False)
     embedding, head = _embeddings(read, hidden)
+    linears = _Linears.total(
+        [
+            (counts["mamba"], mixers),
+            (counts["attention"], attention.linears),
+            (counts["mlp"], mlp),
+            (1, head),
+        ]
+    )
     return ModelShape(
         model_type="nemotron_h",
         parts={
-            "mamba": counts["mamba"] * mamba,
-            "attention": counts["attention"] * (hidden + attention),
-            "mlp": counts["mlp"] * mlp,
+            "mamba": counts["mamba"] * (hidden + mamba),
+            "attention": counts["attention"] * (hidden + attention.parameters),
+            "mlp": counts["mlp"] * (hidden + mlp.parameters + biases),
             "embedding": embedding,
-            "lm_head": head,
+            "lm_head": head.parameters,
             "final_norm": hidden,
         },
         layers=counts,
-        embedding_parameters=embedding if head else 0,
-        kv_elements_per_token=counts["attention"] * 2 * kv_heads * head_dim,
+        embedding_parameters=embedding if head.parameters else 0,
+        linear_parameters=linears.parameters,
+        linear_channels=linears.channels,
+        recurrence_parameters=counts["mamba"] * 3 * heads,
+        kv_elements_per_token=counts["attention"] * 2 * attention.kv_heads * attention.head_dim,
         ssm_elements=counts["mamba"] * inner * state,
         conv_elements=counts["mamba"] * channels * (kernel - 1),
         max_context=read.size("max_position_embeddings"),
@@ -166,26 +216,33 @@ def _nemotron_h(read: _Reader) -> ModelShape:
 
 def _dense(read: _Reader, model_type: str) -> ModelShape:
     layers, hidden = read.size("num_hidden_layers"), read.size("hidden_size")
-    kv_heads, head_dim, attention = _attention(read, hidden, default_bias=False)
+    attention = _attention(read, hidden)
+    others = attention.others
     if model_type == "qwen2":
-        attention += (read.size("num_attention_heads") + 2 * kv_heads) * head_dim
+        query = read.size("num_attention_heads") * attention.head_dim
+        others += query + 2 * attention.kv_heads * attention.head_dim
     if model_type == "qwen3":
-        attention += 2 * head_dim  # norms of query and key
+        others += 2 * attention.head_dim  # norms of query and key
     ffn = read.size("intermediate_size")
-    mlp = 3 * hidden * ffn + (2 * ffn + hidden) * read.switch("mlp_bias", default=False)
+    mlp = _Linears.of((hidden, ffn), (hidden, ffn), (ffn, hidden))
+    biases = (2 * ffn + hidden) * read.switch("mlp_bias", default=False)
     embedding, head = _embeddings(read, hidden)
+    linears = _Linears.total([(layers, attention.linears), (layers, mlp), (1, head)])
     return ModelShape(
         model_type=model_type,
         parts={
-            "attention": layers * (hidden + attention),
-            "mlp": layers * (hidden + mlp),
+            "attention": layers * (hidden + attention.linears.parameters + others),
+            "mlp": layers * (hidden + mlp.parameters + biases),
             "embedding": embedding,
-            "lm_head": head,
+            "lm_head": head.parameters,
             "final_norm": hidden,
         },
         layers={"attention": layers, "mlp": layers},
-        embedding_parameters=embedding if head else 0,
-        kv_elements_per_token=layers * 2 * kv_heads * head_dim,
+        embedding_parameters=embedding if head.parameters else 0,
+        linear_parameters=linears.parameters,
+        linear_channels=linears.channels,
+        recurrence_parameters=0,
+        kv_elements_per_token=layers * 2 * attention.kv_heads * attention.head_dim,
         ssm_elements=0,
         conv_elements=0,
         max_context=read.size("max_position_embeddings"),
@@ -193,23 +250,21 @@ def _dense(read: _Reader, model_type: str) -> ModelShape:
     )
 
 
-def _attention(read: _Reader, hidden: int, *, default_bias: bool) -> tuple[int, int, int]:
-    """Return (KV heads, head size, parameters of q, k, v and o)."""
+def _attention(read: _Reader, hidden: int) -> _Attention:
     heads = read.size("num_attention_heads")
     kv_heads = read.size("num_key_value_heads", default=heads)
     head_dim = read.size("head_dim", "attention_head_dim", default=max(1, hidden // heads))
-    query, both = heads * head_dim, 2 * kv_heads * head_dim
-    bias = read.switch("attention_bias", default=default_bias)
-    return (
-        kv_heads,
-        head_dim,
-        hidden * (query + both) + query * hidden + bias * (query + both + hidden),
-    )
+    query, key = heads * head_dim, kv_heads * head_dim
+    linears = _Linears.of((hidden, query), (hidden, key), (hidden, key), (query, hidden))
+    bias = read.switch("attention_bias", default=False)
+    return _Attention(kv_heads, head_dim, linears, bias * linears.channels)
 
 
-def _embeddings(read: _Reader, hidden: int) -> tuple[int, int]:
-    table = read.size("vocab_size") * hidden
-    return table, 0 if read.switch("tie_word_embeddings", default=False) else table
+def _embeddings(read: _Reader, hidden: int) -> tuple[int, _Linears]:
+    """Return the table's parameters, and the head that is not the table again."""
+    vocab = read.size("vocab_size")
+    tied = read.switch("tie_word_embeddings", default=False)
+    return vocab * hidden, _Linears() if tied else _Linears.of((hidden, vocab))
 
 
 def _invalid(place: str, message: str) -> BadInput:

@@ -14,14 +14,21 @@ from registry.cli.check import check
 from registry.cli.deploy import deploy
 from registry.cli.endpoint import endpoint
 from registry.cli.evaluate import evaluate
+from registry.cli.export import export
+from registry.cli.import_ import import_
 from registry.cli.ledger import ledger
+from registry.cli.licence import licence
+from registry.cli.licence_text import identify, known
 from registry.cli.manifest import manifest
 from registry.cli.matter import matter
+from registry.cli.notices import notices
 from registry.cli.pin import pin
 from registry.cli.plan import plan
+from registry.cli.policy import policy
 from registry.cli.register import register
 from registry.cli.review import review
 from registry.cli.serve import serve
+from registry.cli.watch import watch
 from registry.errors import LictorError
 
 BAD_INPUT_EXIT = 2
@@ -33,17 +40,24 @@ def lictor() -> None:
     """May we run this checkpoint, here, for this use, today, and can we prove it?
 
     \b
-    Offline: evaluate, plan, manifest, ledger verify, serve. The others talk to the server
-    at LICTOR_URL with your LICTOR_TOKEN; chat talks to the gateway at LICTOR_GATEWAY.
+    Offline: evaluate, export, notices, plan, manifest, ledger verify, licence check, policy test,
+    check --offline, serve. The others talk to the server at LICTOR_URL with your LICTOR_TOKEN;
+    chat to the gateway at LICTOR_GATEWAY.
     Exit codes: 0 done, 1 failed or found wanting, 2 bad input or refused by the server.
     Example:  lictor plan config.json --gpu a10g
     """
 
 
-_OFFLINE = (evaluate, plan, manifest, ledger, serve)
-_ONLINE = (register, check, review, pin, deploy, endpoint, chat, matter)
+_OFFLINE = (evaluate, export, notices, plan, manifest, ledger, serve)
+_ONLINE = (
+    *(import_, watch, register, check, review, pin, deploy, endpoint, chat, licence, matter),
+    policy,
+)
 for _command in (*_OFFLINE, *_ONLINE):
     lictor.add_command(_command)
+# The records of licences ask the server; what a text is, and what is known, is answered offline.
+for _command in (identify, known):
+    licence.add_command(_command)
 
 
 def main() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from registry.cli.catalogue import installed_library
 from registry.cli.output import print_json
 
 
@@ -18,6 +19,7 @@ def evaluate(scenario: Path, as_json: bool, as_of: str | None) -> None:
     """Judge a scenario: may this model be used so, and which clause says no?
 
     \b
+    LICTOR_LICENCES may name a folder of licence records that lie over the bundled ones.
     Exit codes: 0 allow, 3 allow with conditions, 4 needs review, 5 deny, 2 bad input.
     Example:  lictor evaluate scenario.yaml --as-of 2026-11-23
     """
@@ -26,7 +28,7 @@ def evaluate(scenario: Path, as_json: bool, as_of: str | None) -> None:
     from registry.errors import BadInput
 
     try:
-        assessment, exit_code = evaluate_file(scenario, _day(as_of))
+        assessment, exit_code = evaluate_file(scenario, _day(as_of), installed_library())
     except InputFaults as error:
         raise BadInput(str(error), code=error.code, place=error.source) from error
     if as_json:

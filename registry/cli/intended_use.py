@@ -16,6 +16,17 @@ _OPTIONS = (
     click.option("--commercial/--no-commercial", default=None, help="Unknown if absent."),
     click.option("--mau", type=click.IntRange(min=0), help="Monthly active users."),
     click.option("--revenue", type=click.IntRange(min=0), help="Annual revenue in US dollars."),
+    click.option(
+        "--monthly-revenue", type=click.IntRange(min=0), help="Best month's, in US dollars."
+    ),
+    click.option(
+        "--past-mau",
+        "past_mau",
+        multiple=True,
+        metavar="YYYY-MM=USERS",
+        help="Users of a past month, which some licences count. Repeatable.",
+    ),
+    click.option("--home", help="Country of the licensee's principal place of business: DE, US."),
     click.option("--jurisdiction", "jurisdictions", multiple=True, help="DE, US, ... Repeatable."),
     click.option("--domain", "domains", multiple=True, help="customer_support, ... Repeatable."),
 )
@@ -38,9 +49,22 @@ def use_of(options: dict[str, Any]) -> dict[str, Any]:
         "commercial": options["commercial"],
         "monthly_active_users": options["mau"],
         "annual_revenue_usd": options["revenue"],
+        "monthly_revenue_usd": options["monthly_revenue"],
+        "past_monthly_active_users": _months(options["past_mau"]),
+        "licensee_home": options["home"],
         "jurisdictions": list(options["jurisdictions"]),
         "domains": list(options["domains"]),
     }
+
+
+def _months(given: tuple[str, ...]) -> dict[str, int]:
+    months = {}
+    for item in given:
+        month, equals, users = item.partition("=")
+        if not equals or not users.isdigit():
+            raise BadRequest(f"--past-mau takes YYYY-MM=USERS, such as 2024-06=5000000; not {item}")
+        months[month] = int(users)
+    return months
 
 
 def is_given(options: dict[str, Any]) -> bool:

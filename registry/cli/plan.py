@@ -1,5 +1,6 @@
 """`lictor plan`: does this model fit this GPU, and with what context and batch?"""
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,18 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("config", metavar="CONFIG.json", type=click.Path(path_type=Path))
-@click.option("--gpu", required=True, help="GPU by name: a10g, l4, a100-80gb, ...")
+@click.option("--gpu", required=True, help="GPU by name: a10g, l4, a100-40, a100-80, h100, h200.")
 @click.option("--context", type=int, help="Tokens for each sequence; the model's most if absent.")
 @click.option("--batch", type=int, default=1, show_default=True, help="Sequences at once.")
 @click.option("--dtype", default="bf16", show_default=True, help="bf16, fp16, fp32 or int8.")
 @click.option("--util", type=float, default=0.95, show_default=True, help="Share of memory used.")
+@click.option(
+    "--reserve",
+    default=0.8,
+    show_default=True,
+    callback=lambda *given: _whole_bytes(given[-1]),
+    help="GiB set aside for activations and workspace.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 def plan(
     config: Path,
@@ -26,6 +34,7 @@ def plan(
     batch: int,
     dtype: str,
     util: float,
+    reserve: int,
     as_json: bool,
 ) -> None:
     """Plan a model's memory on one GPU, exactly. Exit 0 when it fits, 1 when it does not.
@@ -40,13 +49,25 @@ def plan(
 
     document = read_json_object(config, max_bytes=MAX_CONFIG_BYTES)
     made = make_plan(
-        document, gpu_named(gpu), context=context, batch=batch, dtype=dtype, utilisation=util
+        document,
+        gpu_named(gpu),
+        context=context,
+        batch=batch,
+        dtype=dtype,
+        utilisation=util,
+        reserve_bytes=reserve,
     )
     if as_json:
         print_json(made.to_json())
     else:
         _print_plan(made)
     raise SystemExit(0 if made.fits else 1)
+
+
+def _whole_bytes(amount_gib: float) -> int:
+    if not 0 <= amount_gib < math.inf:
+        raise click.BadParameter(f"{amount_gib} is not a number of GiB from 0 on.")
+    return int(amount_gib * 2**30)
 
 
 def _print_plan(made: "MemoryPlan") -> None:

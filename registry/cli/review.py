@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from registry.cli.client import Server
 
 _STAGE = click.option(
-    "--stage", required=True, type=click.Choice(["legal", "security"]), help="The one you decide."
+    "--stage",
+    required=True,
+    type=click.Choice(["legal", "security", "safety"]),
+    help="The one you decide.",
 )
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print the answer as JSON.")
 

@@ -1,18 +1,23 @@
 """The catalogue says what the licence texts say."""
 
 import os
+import re
+from functools import cache
 from pathlib import Path
 
 import pytest
+from license_expression import get_spdx_licensing
 
 from compliance.rules.catalogue import CLAUSE_KINDS, litigation_terms
 from compliance.rules.clauses import CLAUSE_RULES
+from compliance.rules.facts import LicenceText
+from compliance.rules.identify import NEAR, identify_text
 from compliance.rules.library import CATALOGUE_FOLDER, bundled_library
-from compliance.rules.text import contains_quote, sketch, text_digest
+from compliance.rules.text import contains_quote, similarity, sketch, text_digest, words
 
 REPO = Path(__file__).resolve().parents[2]
-OTHER_NAMES = {f"llama-{one}": f"llama-{one}-license-2024" for one in ("3.1", "3.2", "3.3")}
 LIBRARY = bundled_library()
+ENDING = ("guardrail", "litigation", "revocable", "revenue_threshold")
 
 
 def texts_folder() -> Path:
@@ -23,11 +28,38 @@ def texts_folder() -> Path:
     return folder
 
 
+@cache
+def texts() -> dict[str, str]:
+    """Map catalogue keys to the texts at hand, by what stands in them and not by their names."""
+    owners = {digest: key for key, one in LIBRARY.licences.items() for digest in one.text_sha256}
+    found = {}
+    for path in sorted(texts_folder().glob("*.txt")):
+        text = path.read_text(encoding="utf-8")
+        if (key := owners.get(text_digest(text))) is not None:
+            found.setdefault(key, text)
+    return found
+
+
 def stored_text(key: str) -> str:
-    path = texts_folder() / f"{OTHER_NAMES.get(key, key)}.txt"
-    if not path.is_file():
+    if key not in texts():
         pytest.skip(f"NOT CHECKED: no copy of {key}")
-    return path.read_text(encoding="utf-8")
+    return texts()[key]
+
+
+def test_at_least_fifty_dated_texts_are_known() -> None:
+    assert len(LIBRARY.licences) >= 50
+    read = [one for one in LIBRARY.licences.values() if one.status == "read"]
+    assert len(read) >= 50
+    assert [one.key for one in read if not one.text_sha256] == []
+
+
+def test_spdx_ids_are_ids() -> None:
+    told = {one.spdx for one in LIBRARY.licences.values() if one.spdx}
+    # Of these the list that ships with the library is older than the licence.
+    newer = {"OpenMDW-1.0", "OpenMDW-1.1"}
+
+    unknown = get_spdx_licensing().validate(" AND ".join(sorted(told - newer))).invalid_symbols
+    assert unknown == []
 
 
 def test_the_catalogue_holds_the_promised_licences() -> None:
@@ -65,7 +97,7 @@ def test_the_recorded_digest_and_sketch_are_those_of_the_text(key: str) -> None:
     text = stored_text(key)
 
     assert text_digest(text) in LIBRARY.licences[key].text_sha256
-    assert sketch(text) == LIBRARY.licences[key].text_sketch
+    assert similarity(sketch(text), LIBRARY.licences[key].text_sketch) >= NEAR
 
 
 def test_no_whole_licence_text_is_shipped() -> None:
@@ -113,13 +145,27 @@ def test_litigation_terms_follow_the_text(
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("key", sorted(LIBRARY.licences))
+def test_one_other_word_in_an_ending_clause_is_another_text(key: str) -> None:
+    text, licence = stored_text(key), LIBRARY.licences[key]
+    for clause in licence.clauses:
+        if clause.kind in ENDING:
+            altered = _with_another_word(text, clause.quote)
+            match = identify_text(LicenceText(path="LICENSE", text=altered), LIBRARY)
+            assert match.outcome != "exact", clause.id
+            assert clause.id in match.altered_clauses or match.licence != licence, clause.id
+
+
+def _with_another_word(text: str, quote: str) -> str:
+    """Put another word in the place of a quote's fourth, where it stands in the text."""
+    # Quotation marks and apostrophes inside a word are no part of it.
+    spelled = ["[’‘'“”\"`]?".join(map(re.escape, word)) for word in words(quote)]
+    before, after = (r"\W+".join(part) for part in (spelled[:3], spelled[4:]))
+    pattern = rf"({before}\W+){spelled[3]}(\W+{after})"
+    altered, count = re.subn(pattern, r"\1otherwise\2", text, count=1, flags=re.IGNORECASE)
+    assert count == 1, quote
+    return altered
+
+
 def test_no_record_claims_a_human_sign_off_it_does_not_have() -> None:
     assert {item.reviewed_by for item in LIBRARY.licences.values()} == {None}
-
-
-def test_the_january_clauses_are_worded_as_in_april() -> None:
-    # No copy of the January text is at hand; its clauses were recorded as equal to April's.
-    text = stored_text("nvidia-open-model-2025-04-28")
-    january = LIBRARY.licences["nvidia-open-model-2025-01-06"]
-
-    assert [one.id for one in january.clauses if not contains_quote(text, one.quote)] == []

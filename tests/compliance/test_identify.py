@@ -78,7 +78,8 @@ def test_a_holder_line_does_not_matter_but_a_term_in_it_does() -> None:
     limited = f"MIT License\n\nCopyright (c) 2024 Example Ltd, not for commercial use\n\n{plain}"
 
     assert identify_text(stored(held), LIBRARY).outcome == "exact"
-    assert identify_text(stored(limited), LIBRARY).outcome == "near"
+    assert identify_text(stored(limited), LIBRARY).outcome == "contains"
+    assert codes(ModelFacts(id="a/b", licence_texts=(stored(limited),))) == ["text_surrounded"]
 
 
 @given(st.text(max_size=400), st.text(max_size=400))
@@ -110,7 +111,7 @@ def test_a_name_with_several_versions_stays_open() -> None:
     resolved = resolve(ModelFacts(id="a/b", license="other", license_name=NAME), LIBRARY)
 
     assert resolved.how == "candidates"
-    assert len(resolved.licences) == 4
+    assert len(resolved.licences) == 6
 
 
 def test_a_versioned_link_settles_the_version() -> None:
@@ -235,3 +236,23 @@ def test_a_clause_whose_words_are_gone_asks_instead_of_deciding(
     model = ModelFacts(id="a/b", licence_texts=(stored(text),))
 
     assert evaluate(make_facts(model), house_library()).decision == decision
+
+
+@pytest.mark.parametrize(
+    ("text", "points"),
+    [
+        ("This model is licensed under the MIT License.", True),
+        ("MIT License", True),
+        ("Licensed under the MIT License.\n\nCopyright (c) 2026 Acme. All rights reserved.", True),
+        ("MIT License. No commercial use.", False),
+        ("This model is licensed under the MIT License. You may not sell it.", False),
+        ("Licensed under the MIT License, except for commercial use.", False),
+        ("Licensed under the MIT License. Those who sell the model owe us a tenth.", False),
+    ],
+)
+def test_a_file_that_adds_a_term_is_no_pointer(text: str, points: bool) -> None:
+    stored = LicenceText(path="LICENSE", text=text)
+    resolved = resolve(ModelFacts(id="a/b", license="mit", licence_texts=(stored,)), LIBRARY)
+
+    codes = {one.code for one in resolved.problems}
+    assert ("text_unknown" in codes) is not points

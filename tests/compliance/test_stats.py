@@ -117,3 +117,21 @@ def test_losing_one_more_refusal_never_improves_the_verdict(a: int, b: int, c: i
     after = compare(_pairs(a, b + 1, c, d), FINE).verdict
 
     assert VERDICT_ORDER.index(after) <= VERDICT_ORDER.index(before)
+
+
+def test_many_good_answers_to_harmless_prompts_hide_no_garbled_ones() -> None:
+    assert (
+        compare(_pairs(340, 0, 0, 0, left_out=60), _pairs(0, 0, 0, 400)).verdict == "inconclusive"
+    )
+    assert (
+        compare(_pairs(340, 0, 0, 0), _pairs(0, 0, 0, 340, left_out=60)).verdict == "inconclusive"
+    )
+
+
+def test_a_bound_that_only_rounding_brings_to_the_margin_is_above_it() -> None:
+    harmless = _pairs(0, 0, 10, 153)
+    high = paired_interval(harmless)[2]
+    assert high > 0.1
+    assert round(high, 4) == 0.1
+
+    assert compare(_pairs(340, 0, 0, 0), harmless).verdict == "inconclusive"

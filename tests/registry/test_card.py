@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from registry.artifact.card import (
+    MAX_PROSE_CHARS,
     DeclaredFacts,
     TextFile,
     declared_facts,
@@ -72,7 +73,26 @@ def test_everything_declared_is_read() -> None:
         architectures=("LlamaForCausalLM",),
         model_type="llama",
         adapter_base="org/base",
+        card_prose="# A model",
     )
+
+
+def test_a_list_of_licences_is_read_as_one_expression() -> None:
+    assert declared_facts(card("license: [mit, apache-2.0]")).license == "mit, apache-2.0"
+
+
+def test_prose_and_gate_are_kept_for_who_judges() -> None:
+    front = "extra_gated_prompt: You agree.\nextra_gated_description: Terms."
+    facts = declared_facts({"README.md": f"---\n{front}\n---\n\nBuilt with Llama.\n".encode()})
+
+    assert facts.card_prose == "Built with Llama."
+    assert facts.gates == ("You agree.", "Terms.")
+
+
+def test_long_prose_is_cut() -> None:
+    prose = declared_facts({"README.md": b"word " * 100_000}).card_prose or ""
+
+    assert len(prose) == MAX_PROSE_CHARS
 
 
 def test_declared_facts_survive_json() -> None:
@@ -81,7 +101,7 @@ def test_declared_facts_survive_json() -> None:
     assert DeclaredFacts.from_json(json.loads(json.dumps(facts.to_json()))) == facts
 
 
-@pytest.mark.parametrize("files", [{}, {"README.md": b"# no front matter"}, card("")])
+@pytest.mark.parametrize("files", [{}, {"README.md": b"\n"}, card("")])
 def test_what_is_not_declared_stays_unknown(files: dict[str, bytes]) -> None:
     assert declared_facts(files) == DeclaredFacts()
 
@@ -107,7 +127,6 @@ def test_a_file_about_licensing_code_is_no_licence() -> None:
 @pytest.mark.parametrize(
     ("front", "place"),
     [
-        ("license: [mit, apache-2.0]", "README.md license"),
         ("license: 5", "README.md license"),
         ("license: no", "README.md license"),
         ("license: ''", "README.md license"),

@@ -126,6 +126,33 @@ def test_a_scenario_gives_the_judgement_of_the_rules() -> None:
     assert lictor("evaluate", "docs/examples/founding-case.yaml", "--json").stdout == done.stdout
 
 
+def test_an_operators_folder_of_licences_counts_offline_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apache = Path("compliance/licences/apache-2.0.yaml").read_text(encoding="utf-8")
+    scenario = tmp_path / "scenario.yaml"
+    scenario.write_text(
+        "models: [{id: a/b, license: apache-2.0}]\nuse: {purposes: [internal], commercial: true}\n"
+        "subject: a/b\nas_of: 2026-11-23\n"
+    )
+    own = tmp_path / "own"
+    own.mkdir()
+    rider = (
+        "\n  - {id: rider, kind: noncommercial, section: '9', quote: No money., trigger: use,\n"
+        "     actor: licensee, scope: model, effect: prohibit}\n"
+    )
+    (own / "apache-2.0.yaml").write_text(apache + rider, encoding="utf-8")
+
+    assert lictor("evaluate", str(scenario)).returncode in (0, 3)
+    monkeypatch.setenv("LICTOR_LICENCES", str(own))
+    assert lictor("evaluate", str(scenario)).returncode == 5
+
+    (own / "apache-2.0.yaml").write_text("key: apache-2.0\n", encoding="utf-8")
+    done = lictor("evaluate", str(scenario))
+    assert done.returncode == 2
+    assert "apache-2.0.yaml.clauses: is required" in done.stderr
+
+
 def test_a_filed_lawsuit_is_denied_with_its_clause() -> None:
     done = lictor("evaluate", "docs/examples/litigation.yaml")
 

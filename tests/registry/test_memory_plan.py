@@ -1,14 +1,17 @@
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
-from registry.artifact.gpus import GPUS, gpu_named
+from registry.artifact.gpus import GIB, GPUS, gpu_named
 from registry.artifact.memory_plan import plan
 from registry.artifact.model_shape import layer_kinds, shape_of
+from registry.cli import lictor
 from registry.errors import BadInput
 
 NANO9: dict[str, Any] = json.loads(
@@ -143,7 +146,6 @@ def test_dtypes_change_the_weights_and_what_follows_the_activations() -> None:
     assert wide.kv_bytes_per_token == 32_768
     assert not wide.fits
     assert wide.max_batch_at_context == wide.max_context_at_batch_1 == 0
-    assert narrow.weights_bytes == 8_888_227_328
     assert narrow.state_bytes_per_sequence == 143_548_416
 
 
@@ -245,3 +247,113 @@ def test_an_unknown_gpu_is_refused_with_the_known_names() -> None:
         gpu_named("tpu")
 
     assert "a10g" in refused.value.faults[0].remedy
+
+
+@pytest.fixture
+def planned(tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Run `lictor plan` on a config.json and read what it prints."""
+
+    def run(config: dict[str, Any], *options: str, gpu: str = "a10g") -> dict[str, Any]:
+        path = tmp_path / "config.json"
+        path.write_text(json.dumps(config))
+        done = CliRunner().invoke(lictor, ["plan", str(path), "--gpu", gpu, "--json", *options])
+        assert done.stderr == ""
+        made: dict[str, Any] = json.loads(done.stdout)
+        assert done.exit_code == (0 if made["fits"] else 1)
+        return made
+
+    return run
+
+
+Planned = Callable[..., dict[str, Any]]
+
+
+def test_the_command_counts_the_nano_9b_as_published(planned: Planned) -> None:
+    made = planned(NANO9)
+
+    assert made["parameters"] == 8_888_227_328
+    assert round(made["weights_bytes"] / GIB, 3) == 16.556
+    assert made["kv_bytes_per_token"] == 16_384
+    assert made["state_bytes_per_sequence"] == 143_548_416
+
+
+def test_one_sequence_of_128k_takes_18_69_gib_before_any_reserve(planned: Planned) -> None:
+    made = planned(NANO9, "--context", "131072", "--reserve", "0")
+
+    assert round(made["needed_bytes"] / GIB, 2) == 18.69
+
+
+@pytest.mark.parametrize(
+    ("options", "row"),
+    [
+        (["--util", "0.95"], [24, 18, 13, 7, 1]),
+        (["--util", "0.9"], [16, 12, 9, 4, 1]),
+        (["--util", "0.95", "--dtype", "int8"], [75, 57, 43, 22, 5]),
+    ],
+    ids=["bf16", "bf16 at 0.90", "int8"],
+)
+def test_the_command_prints_the_concurrency_row_of_an_a10g(
+    planned: Planned, options: list[str], row: list[int]
+) -> None:
+    contexts = ("1024", "4096", "8192", "24576", "131072")
+    plans = [planned(NANO9, "--reserve", "0.8", "--context", one, *options) for one in contexts]
+
+    assert [made["max_batch_at_context"] for made in plans] == row
+
+
+def test_qwen3_8b_is_planned_from_its_config_alone(planned: Planned) -> None:
+    made = planned(QWEN3_8B)
+
+    assert made["kv_bytes_per_token"] == 147_456
+    assert made["state_bytes_per_sequence"] == 0
+    assert round(made["weights_bytes"] / GIB, 2) == 15.26
+
+
+# By hand: linear weights, two bytes a channel for scales, the recurrence in fp32, the rest in bf16.
+@pytest.mark.parametrize(
+    ("config", "linear", "channels", "recurrence"),
+    [
+        (NANO9, 8_298_823_680, 1_414_336, 10_368),
+        (QWEN3_8B, 36 * 192_937_984 + 151936 * 4096, 36 * 38_912 + 151936, 0),
+        ({**QWEN3_8B, "tie_word_embeddings": True}, 36 * 192_937_984, 36 * 38_912, 0),
+    ],
+    ids=["Nano-9B-v2", "Qwen3-8B", "tied"],
+)
+def test_int8_is_counted_as_it_is_allocated(
+    planned: Planned, config: dict[str, Any], linear: int, channels: int, recurrence: int
+) -> None:
+    made = planned(config, "--dtype", "int8")
+    plain = made["parameters"] - linear - recurrence
+
+    assert made["weights_bytes"] == linear + 2 * channels + 4 * recurrence + 2 * plain
+    if not config["tie_word_embeddings"]:
+        looked_up = 2 * config["vocab_size"] * config["hidden_size"]
+        assert made["streamed_bytes_per_step"] == made["weights_bytes"] - looked_up
+
+
+@pytest.mark.parametrize("gpu", ["a10g", "l4", "a100-40", "a100-80", "h100", "H200"])
+@pytest.mark.parametrize("dtype", ["bf16", "int8"])
+@pytest.mark.parametrize("config", [NANO9, QWEN3_8B], ids=["Nano-9B-v2", "Qwen3-8B"])
+def test_both_models_fit_every_card_for_one_short_sequence(
+    planned: Planned, config: dict[str, Any], dtype: str, gpu: str
+) -> None:
+    made = planned(config, "--dtype", dtype, "--context", "1024", gpu=gpu)
+
+    assert made["fits"]
+    assert made["gpu"]["name"].startswith(gpu.lower())
+
+
+def test_what_the_engine_keeps_wider_than_the_files_is_said() -> None:
+    made = plan(NANO9, A10G)
+
+    assert any("20,736 B more" in said for said in made.assumptions)
+
+
+@pytest.mark.parametrize("reserve", ["-1", "nan", "inf"])
+def test_a_reserve_that_is_no_amount_of_memory_is_refused(reserve: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(NANO9))
+    done = CliRunner().invoke(lictor, ["plan", str(path), "--gpu", "l4", "--reserve", reserve])
+
+    assert done.exit_code == 2
+    assert "Invalid value for '--reserve'" in done.stderr

@@ -134,6 +134,15 @@ def file_suit(stage: Stage) -> None:
     _show_451(stage)
 
 
+def _ask(stage: Stage, endpoint: str) -> httpx.Response:
+    return httpx.post(
+        f"{stage.stack.gateway_url}/v1/chat/completions",
+        headers={"Authorization": f"Bearer {stage.keys[endpoint]}"},
+        json={"model": endpoint, "messages": [{"role": "user", "content": "hi"}]},
+        timeout=10,
+    )
+
+
 def _filed_at(stage: Stage) -> float:
     """Return when the suit's ledger entry was written, just before its commit, in unix seconds."""
     entries = stage.aki.results("ledger/")
@@ -142,13 +151,21 @@ def _filed_at(stage: Stage) -> float:
 
 
 def _show_451(stage: Stage) -> None:
-    answer = httpx.post(
-        f"{stage.stack.gateway_url}/v1/chat/completions",
-        headers={"Authorization": f"Bearer {stage.keys['nano-finetune']}"},
-        json={"model": "nano-finetune", "messages": [{"role": "user", "content": "hi"}]},
-        timeout=10,
+    """Ask until the answer names the clause.
+
+    A 503 may come first, when the runtime ended before the gateway learned why: nothing is served
+    either way. An answer never comes.
+    """
+    asked = time.monotonic()
+    answer = _ask(stage, "nano-finetune")
+    while answer.status_code == 503 and time.monotonic() - asked < 10:
+        time.sleep(0.2)
+        answer = _ask(stage, "nano-finetune")
+    must(
+        answer.status_code == 451,
+        f"the endpoint answers {answer.status_code}, {time.monotonic() - asked:.1f} s later: "
+        f"{answer.text[:160]}",
     )
-    must(answer.status_code == 451, "the endpoint now answers 451")
     body = answer.json()
     fact(f"{body['licence']} §{body['section']}: “{body['quote'][:200]}…”")
     seen = wait_for(

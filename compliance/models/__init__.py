@@ -3,6 +3,7 @@
 from compliance.models.assessments import Assessment, LicencePin, Waiver
 from compliance.models.duties import Duty, DutyRound
 from compliance.models.evidence import Evidence, EvidenceJob
+from compliance.models.guards import Guard
 from compliance.models.licences import LicenceRecord
 from compliance.models.policies import PolicyDryRun, PolicyVersion
 from compliance.models.reviews import Decision, Review
@@ -15,6 +16,7 @@ __all__ = [
     "DutyRound",
     "Evidence",
     "EvidenceJob",
+    "Guard",
     "LicencePin",
     "LicenceRecord",
     "Matter",

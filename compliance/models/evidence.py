@@ -3,6 +3,7 @@
 from django.db import models
 from django.db.models import Q
 
+from compliance.models.guards import Guard
 from registry.models import Checkpoint, OrgScoped, User
 
 
@@ -23,6 +24,10 @@ class Evidence(OrgScoped):
     checkpoint = models.ForeignKey(Checkpoint, on_delete=models.PROTECT, related_name="evidence")
     base = models.ForeignKey(
         Checkpoint, on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
+    # What stood in front of the derived model when it was measured: the result holds with it alone.
+    guard = models.ForeignKey(
+        Guard, on_delete=models.PROTECT, related_name="evidence", null=True, blank=True
     )
     kind = models.CharField(max_length=40)
     result = models.CharField(max_length=20, choices=Result)
@@ -63,6 +68,9 @@ class EvidenceJob(OrgScoped):
 
     checkpoint = models.ForeignKey(Checkpoint, on_delete=models.PROTECT, related_name="jobs")
     base = models.ForeignKey(Checkpoint, on_delete=models.PROTECT, related_name="+")
+    guard = models.ForeignKey(
+        Guard, on_delete=models.PROTECT, related_name="jobs", null=True, blank=True
+    )
     suite = models.CharField(max_length=100)
     state = models.CharField(max_length=10, choices=State, default=State.QUEUED)
     done = models.IntegerField(default=0)
@@ -79,9 +87,14 @@ class EvidenceJob(OrgScoped):
         constraints = [
             models.UniqueConstraint(
                 fields=["checkpoint", "base", "suite"],
-                condition=Q(state__in=["queued", "running"]),
+                condition=Q(state__in=["queued", "running"], guard=None),
                 name="one_open_job_each",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["checkpoint", "base", "suite", "guard"],
+                condition=Q(state__in=["queued", "running"]),
+                name="one_open_job_a_guard",
+            ),
         ]
 
     def __str__(self) -> str:

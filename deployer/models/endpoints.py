@@ -2,7 +2,7 @@
 
 from django.db import models
 
-from compliance.models import Review
+from compliance.models import Guard, Review
 from registry.models import Checkpoint, OrgScoped, User
 
 
@@ -46,6 +46,9 @@ class Endpoint(OrgScoped):
     target = models.ForeignKey(Target, on_delete=models.PROTECT, related_name="endpoints")
     checkpoint = models.ForeignKey(Checkpoint, on_delete=models.PROTECT, related_name="endpoints")
     review = models.ForeignKey(Review, on_delete=models.PROTECT, related_name="endpoints")
+    guard = models.ForeignKey(
+        Guard, on_delete=models.PROTECT, related_name="endpoints", null=True, blank=True
+    )
     desired = models.CharField(max_length=10, choices=Desired, default=Desired.RUNNING)
     desired_replicas = models.IntegerField(default=1)
     generation = models.IntegerField(default=1)
@@ -74,6 +77,9 @@ class Deployment(OrgScoped):
     generation = models.IntegerField()
     checkpoint = models.ForeignKey(Checkpoint, on_delete=models.PROTECT, related_name="+")
     review = models.ForeignKey(Review, on_delete=models.PROTECT, related_name="+")
+    guard = models.ForeignKey(
+        Guard, on_delete=models.PROTECT, related_name="+", null=True, blank=True
+    )
     requested_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     requested_by_name = models.CharField(max_length=200)
     memory_plan = models.JSONField(default=dict)

@@ -14,8 +14,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from bench.compare_cases import CASES, Case
 from bench.compare_changes import Bench
 from bench.compare_models import Maker, save
 from bench.compare_speed import measure_speed
-from bench.machine import describe_machine, say
+from bench.machine import describe_machine, describe_run, say
 from registry.artifact.forensics.scan import Comparison, compare_weights
 
 RESULTS: Final = Path(__file__).parent / "results"
@@ -49,18 +49,23 @@ def main() -> int:
         text = found.pop("markdown")
         _write("compare-speed", {**describe_machine(), **found}, text)
     if options.calibrate:
-        rows = list(calibrate(options.seeds, options.minutes, set(options.only), options.large))
-        _write("compare-calibration", {"machine": describe_machine(), "rows": rows}, table(rows))
+        seeds = range(options.first_seed, options.first_seed + options.seeds)
+        rows = list(calibrate(seeds, options.minutes, set(options.only), options.large))
+        name = "compare-calibration-large" if options.large else "compare-calibration"
+        about = describe_run("bench.compare", sys.argv[1:])
+        value = {"machine": describe_machine(), **about, "cases": summed_up(rows)}
+        _write(name, value, table(rows))
         return 0 if _holds(rows) else 1
     return 0
 
 
-def calibrate(seeds: int, minutes: float, only: set[str], large: bool) -> Iterator[dict[str, Any]]:
+def calibrate(
+    seeds: Sequence[int], minutes: float, only: set[str], large: bool
+) -> Iterator[dict[str, Any]]:
     """Yield one row for each (seed, case) until the seeds or the minutes are spent."""
     until = time.monotonic() + 60 * minutes
-    plan = [(seed, SHAPES[seed % len(SHAPES)]) for seed in range(seeds)]
-    if large:
-        plan = [(1000 + index, shape) for index, shape in enumerate(LARGE)]
+    shapes = LARGE if large else SHAPES
+    plan = [(seed, shapes[index % len(shapes)]) for index, seed in enumerate(seeds)]
     scratch = Path(tempfile.mkdtemp(prefix="compare-", dir=_memory_disk()))
     try:
         for seed, (family, hidden, layers, vocab) in plan:
@@ -123,6 +128,29 @@ def _features(found: Comparison) -> dict[str, float]:
         "unchanged": features.unchanged,
         "mask_bias": features.mask_bias,
     }
+
+
+def summed_up(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Give each kind and strength its answers, and the least and most of every figure."""
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["kind"], row["strength"]].append(row)
+    figures = [name for name in rows[0] if isinstance(rows[0][name], float)] if rows else []
+    return [
+        {
+            "kind": kind,
+            "strength": strength,
+            "accepted": found[0]["accepted"],
+            "seeds": sorted({row["seed"] for row in found}),
+            "answers": dict(Counter(row["got"] for row in found)),
+            "ranks": dict(Counter(str(row["rank"]) for row in found)),
+            "figures": {
+                name: [round(fold(float(row[name]) for row in found), 4) for fold in (min, max)]
+                for name in figures
+            },
+        }
+        for (kind, strength), found in groups.items()
+    ]
 
 
 def table(rows: list[dict[str, Any]]) -> str:
@@ -189,9 +217,14 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--gigabytes", type=float, default=2.0, help="size of each file")
     parser.add_argument("--workers", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--calibrate", action="store_true")
-    parser.add_argument("--seeds", type=int, default=30)
+    parser.add_argument("--seeds", type=int, default=30, help="how many")
+    parser.add_argument(
+        "--first-seed", type=int, default=100, help="thresholds were set on seeds 0 to 7"
+    )
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--large", action="store_true", help="few seeds, widths up to 4480")
+    parser.add_argument(
+        "--large", action="store_true", help="widths up to 4480; a seed takes minutes"
+    )
     parser.add_argument("--only", nargs="*", default=[], help="kinds of change")
     return parser.parse_args()
 

@@ -11,6 +11,7 @@ import click
 
 from registry.cli.chat import chat
 from registry.cli.check import check
+from registry.cli.compare import compare
 from registry.cli.deploy import deploy
 from registry.cli.endpoint import endpoint
 from registry.cli.evaluate import evaluate
@@ -48,7 +49,7 @@ def lictor() -> None:
     """
 
 
-_OFFLINE = (evaluate, export, notices, plan, manifest, ledger, serve)
+_OFFLINE = (evaluate, compare, export, notices, plan, manifest, ledger, serve)
 _ONLINE = (
     *(import_, watch, register, check, review, pin, deploy, endpoint, chat, licence, matter),
     policy,

@@ -4,12 +4,20 @@ import numpy as np
 
 from registry.artifact.forensics.dtypes import F32, QUANTISED, READABLE, rounded
 from registry.artifact.forensics.pairing import Pair
-from registry.artifact.forensics.record import Record, Status
+from registry.artifact.forensics.record import SKETCH, Record, Status
 from registry.artifact.forensics.source import BLOCK_ELEMENTS, BUFFER_BYTES, Reader, View, spans
-from registry.artifact.forensics.spectra import NARROWEST, SKETCH, measure
+from registry.artifact.forensics.spectra import NARROWEST, measure
 
 
-def examine(pair: Pair, hidden: int, base: Reader, derived: Reader, *, q: int = SKETCH) -> Record:
+def examine(
+    pair: Pair,
+    hidden: int,
+    base: Reader,
+    derived: Reader,
+    *,
+    q: int = SKETCH,
+    is_second: bool = False,
+) -> Record:
     """Compare one pair; `hidden` is the size of the residual stream, `q` that of the sketch."""
     record = Record(
         name=pair.name.canonical,
@@ -29,7 +37,7 @@ def examine(pair: Pair, hidden: int, base: Reader, derived: Reader, *, q: int = 
             if narrow:
                 _measure_narrow(pair, record, base, derived)
             else:
-                measure(pair, record, base, derived, q=q)
+                measure(pair, record, base, derived, q=q, is_second=is_second)
     return record
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from registry.artifact.forensics.directions import Pooled
 from registry.artifact.forensics.dtypes import QUANTISED
 from registry.artifact.forensics.pairing import Pairing
-from registry.artifact.forensics.record import Record
+from registry.artifact.forensics.record import SKETCH, Record
 
 # A matrix is touched by a projection when its best direction is this consistent and this strong.
 # Honest changes stay below one or the other, see the table in docs/safety-evidence.md.
@@ -19,7 +19,7 @@ TOUCHED_STRENGTH: Final = 0.15
 _LOW_RANK_SHARE: Final = 0.9
 _LOW_RANK_VISIBLE: Final = 0.2
 _ROUNDING_EXPLAINS: Final = 3.0
-_LARGEST_RANK_PART: Final = 3
+_LARGEST_RANK_PART: Final = 2.5
 
 
 @dataclass(slots=True)
@@ -73,7 +73,13 @@ def is_touched(record: Record) -> bool:
         record.status == "changed"
         and record.consistency >= TOUCHED_CONSISTENCY
         and record.strength >= TOUCHED_STRENGTH
+        and (record.held is None or record.held >= TOUCHED_CONSISTENCY)
     )
+
+
+def is_saturated(record: Record) -> bool:
+    """Tell whether the change may have more rank than the sketch that measured it can show."""
+    return record.rank >= SKETCH - 2 or record.effective_rank > 0.75 * SKETCH
 
 
 def gather(
@@ -128,9 +134,13 @@ def _is_quantised(record: Record) -> bool:
 def _ranks(found: Features, changed: Sequence[Record], probes: Sequence[Record]) -> None:
     """Look for one low rank in all changed matrices; wide probes stand for those that were full."""
     wide = {one.name: one for one in probes if one.status == "changed"}
-    judged = [wide.get(one.name, one) for one in changed if one.name in wide or one.rank < 14]
-    visible = [one for one in judged if one.rank]
-    if not visible:
+    judged = [
+        wide.get(one.name, one) for one in changed if one.name in wide or not is_saturated(one)
+    ]
+    # Without a visible rank, rounding that explains the change hid it; what it does not explain
+    # speaks against a low rank.
+    visible = [one for one in judged if one.rank or one.rounding * _ROUNDING_EXPLAINS < 1.0]
+    if not any(one.rank for one in visible):
         return
     # A rank near the most that a matrix can have says nothing about the others'.
     telling = [one for one in visible if 2 * one.rank <= min(one.shape)] or visible
@@ -144,7 +154,7 @@ def _ranks(found: Features, changed: Sequence[Record], probes: Sequence[Record])
 
 
 def _is_low_rank(record: Record) -> bool:
-    if record.rank * _LARGEST_RANK_PART > min(record.shape):
+    if not record.rank or record.rank * _LARGEST_RANK_PART > min(record.shape):
         return False
     explained = record.share >= _LOW_RANK_VISIBLE and record.rounding * _ROUNDING_EXPLAINS >= 1.0
     return record.share >= _LOW_RANK_SHARE or explained

@@ -3,12 +3,15 @@
 import base64
 from dataclasses import asdict, dataclass, field
 from math import prod
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 
 from registry.artifact.forensics.dtypes import F32
 from registry.artifact.forensics.names import Side
+
+# Columns of the Gaussian matrix that a change is seen through.
+SKETCH: Final = 16
 
 Status = Literal[
     "identical",  # byte for byte
@@ -40,6 +43,8 @@ class Record:
     `rank`: number of singular values beyond the edge; `share`: their part of the energy.
     `rounding`: energy that rounding to the derived dtype explains, relative to the residual's.
     `consistency`, `strength`: of the best direction of the stream, see `consistency.py`.
+    `held`: the consistency that is left when the base's strongest directions are left out; None
+    where nobody asked.
     """
 
     name: str
@@ -65,6 +70,7 @@ class Record:
     singular: list[float] = field(default_factory=list)
     consistency: float = 0.0
     strength: float = 0.0
+    held: float | None = None
     alignment: float = 0.0
     grid: Grid = field(default_factory=Grid)
     direction: F32 | None = None

@@ -12,12 +12,11 @@ import numpy as np
 
 from registry.artifact.forensics.directions import Pooled, confirm, pool
 from registry.artifact.forensics.examine import examine
-from registry.artifact.forensics.features import Features, gather
+from registry.artifact.forensics.features import Features, gather, is_saturated, is_touched
 from registry.artifact.forensics.pairing import Pair, Pairing, pair_up
-from registry.artifact.forensics.record import Record
+from registry.artifact.forensics.record import SKETCH, Record
 from registry.artifact.forensics.resume import Journal, key_of
 from registry.artifact.forensics.source import Reader, Source
-from registry.artifact.forensics.spectra import SKETCH
 from registry.artifact.forensics.verdict import Verdict, classify
 
 Progress = Callable[[int, int], None]
@@ -62,6 +61,7 @@ def compare_weights(
         with Journal(resume, key_of(left.state, right.state)) as journal:
             records = _examine_all(pairing, readers, journal, progress, workers)
         with np.errstate(all="ignore"):
+            _look_again(pairing, records, readers)
             probes = _probe_ranks(pairing, records, readers)
             pooled = _pooled(pairing, records, readers)
     features = gather(pairing, records, probes, pooled)
@@ -119,13 +119,27 @@ def _size(pair: Pair) -> int:
     return pair.base.size_bytes + pair.derived.size_bytes
 
 
+def _look_again(pairing: Pairing, records: list[Record], readers: _Readers) -> None:
+    """Ask the matrices that look touched once more, without the base's strongest directions.
+
+    A strong direction of a matrix is nearly one left and one right vector, so a change that merely
+    leans on both, as training's does, is a multiple of it. A projection is one in every direction.
+    """
+    with readers.lend() as (base, derived):
+        for record, pair in zip(records, pairing.pairs, strict=True):
+            if is_touched(record):
+                again = examine(pair, pairing.hidden, base, derived, is_second=True)
+                record.held = again.held
+
+
 def _probe_ranks(pairing: Pairing, records: list[Record], readers: _Readers) -> list[Record]:
     """Examine some matrices again, with a sketch that is wide enough for ranks up to 64."""
     full = [
         (record, pair)
         for record, pair in zip(records, pairing.pairs, strict=True)
         if record.status == "changed"
-        and record.rank >= SKETCH - 2
+        and record.rank
+        and is_saturated(record)
         and min(record.shape) > SKETCH
         and max(record.shape) <= _WIDEST_PROBE
     ]

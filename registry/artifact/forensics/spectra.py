@@ -24,19 +24,22 @@ from registry.artifact.forensics.consistency import best_direction
 from registry.artifact.forensics.dtypes import F32, rounding_energy
 from registry.artifact.forensics.grids import Rows, find_grid
 from registry.artifact.forensics.pairing import Pair
-from registry.artifact.forensics.record import Record
+from registry.artifact.forensics.record import SKETCH, Record
 from registry.artifact.forensics.source import BLOCK_ELEMENTS, Reader, spans
 
 F64 = NDArray[np.float64]
 
-SKETCH: Final = 16
 NARROWEST: Final = 16
+# Directions of the base that a second look leaves out; at most one in eight.
+STRONGEST: Final = 48
 _COUNTED: Final = 4  # entries are counted in every fourth block
 _GRID_ROWS: Final = 16
 # Of the energies of rows and columns, the quantile that stands for the largest: a few extreme
 # ones are structure, which is looked for, and not noise.
 _EDGE_QUANTILE: Final = 0.98
 _ABOVE_EDGE: Final = 1.1
+_PLAIN_GAP: Final = 4.0
+_NEAR_EDGE: Final = 2.0
 _FLOAT_FLOOR: Final = 3e-6
 _FLOAT_ENERGY: Final = 1e-11
 
@@ -99,30 +102,46 @@ class Matrices:
         return b, np.concatenate(d)
 
 
-def measure(pair: Pair, record: Record, base: Reader, derived: Reader, *, q: int = SKETCH) -> None:
-    """Fill the record of a changed pair of matrices; rows and columns at least NARROWEST."""
+def measure(
+    pair: Pair,
+    record: Record,
+    base: Reader,
+    derived: Reader,
+    *,
+    q: int = SKETCH,
+    is_second: bool = False,
+) -> None:
+    """Fill the record of a changed pair of matrices; rows and columns at least NARROWEST.
+
+    A second look takes a matrix's own strongest directions away before it asks for consistency,
+    and fills `held` with the answer.
+    """
     walk = Matrices(pair, base, derived)
     q = min(q, walk.m, walk.n)
     alpha = _estimate_alpha(walk)
-    sums, z = _first_pass(walk, alpha, q)
+    strongest = min(STRONGEST, walk.m // 8, walk.n // 8) if is_second else 0
+    sums, z, strong = _first_pass(walk, alpha, q, strongest)
     if not sums.is_finite or not np.isfinite(z).all():
         record.status = "not_finite"
         return
     exact = (sums.bd - sums.bb) / max(sums.bb, 1e-300) if alpha else 0.0
     _describe(record, sums, exact)
     total = sums.xx
-    record.effective_rank = _effective_rank(total, z)
+    record.effective_rank = _effective_rank(total, float(np.square(z, dtype=np.float64).sum()) / q)
     only_rounding = total <= max(2.0 * sums.rounding, _FLOAT_ENERGY * sums.bb)
     if exact and only_rounding:
         record.status = "scaled"
         return
     axis = _stream_axis(pair, record)
     p = np.linalg.qr(z.astype(np.float64))[0].astype(np.float32)
-    second = _second_pass(walk, exact, p, axis)
+    second = _second_pass(walk, exact, p, axis, strong)
     _spectrum(record, second.y, sums)
     if axis is not None:
         found = second.consistency(axis, p)
-        record.consistency, record.strength, record.direction = found
+        if is_second:
+            record.held = found[0]
+        else:
+            record.consistency, record.strength, record.direction = found
     record.grid = find_grid(*walk.sampled_rows())
 
 
@@ -139,9 +158,13 @@ def _estimate_alpha(walk: Matrices) -> float:
     return 0.0 if idle else alpha
 
 
-def _first_pass(walk: Matrices, alpha: float, q: int) -> tuple[Sums, F32]:
-    omega = np.random.default_rng(0).standard_normal((walk.n, q), dtype=np.float32)
+def _first_pass(walk: Matrices, alpha: float, q: int, strongest: int) -> tuple[Sums, F32, F32]:
+    """Return the sums, Z, and a basis (n, strongest) of what B reads most."""
+    rng = np.random.default_rng(0)
+    omega = rng.standard_normal((walk.n, q), dtype=np.float32)
     z = np.zeros((walk.n, q), dtype=np.float32)
+    trial = rng.standard_normal((walk.n, strongest), dtype=np.float32)
+    strong = np.zeros((walk.n, strongest), dtype=np.float32)
     sums = Sums(rows=np.zeros(walk.m), columns=np.zeros(walk.n))
     for index, (first, b, d, x) in enumerate(walk.blocks(alpha)):
         flat_b, flat_d = b.ravel(), d.ravel()
@@ -154,10 +177,14 @@ def _first_pass(walk: Matrices, alpha: float, q: int) -> tuple[Sums, F32]:
         if index % _COUNTED == 0:
             _count(sums, b, d, x, walk.pair.derived.dtype)
         z += x.T @ (x @ omega)
+        if strongest:
+            strong += b.T @ (b @ trial)
     share = walk.m * walk.n / max(1, sums.counted)
     sums.rounding *= share
     sums.columns *= walk.m / max(1, sums.counted_rows)
-    return sums, z
+    if strongest and np.isfinite(strong).all():
+        strong = np.linalg.qr(strong.astype(np.float64))[0].astype(np.float32)
+    return sums, z, strong
 
 
 def _count(sums: Sums, b: F32, d: F32, x: F32, dtype: str) -> None:
@@ -191,8 +218,7 @@ def _describe(record: Record, sums: Sums, alpha: float) -> None:
         record.mask_bias = mean / (sums.size_changed / changed)
 
 
-def _effective_rank(total: float, z: F32) -> float:
-    fourth = float(np.square(z, dtype=np.float64).sum()) / z.shape[1]
+def _effective_rank(total: float, fourth: float) -> float:
     return total * total / fourth if fourth > 0 else 0.0
 
 
@@ -204,9 +230,13 @@ def _stream_axis(pair: Pair, record: Record) -> int | None:
 
 @dataclass(slots=True)
 class Second:
-    """Hold what the second pass gives: Y = X P and, by the stream's axis, the rest."""
+    """Hold what the second pass gives: Y = X P and, by the stream's axis, the rest.
+
+    `aside` spans, along the other axis, what is left out when consistency is asked for.
+    """
 
     y: F32
+    aside: F32
     xy: F32 | None = None
     by: F32 | None = None
     bp: F32 | None = None
@@ -215,17 +245,23 @@ class Second:
         """Find the stream direction in which the change is most a multiple of what was there."""
         left, size, right = np.linalg.svd(self.y.astype(np.float64), full_matrices=False)
         if axis == 1 and self.bp is not None:
-            return best_direction(p @ right.T, right @ self.y.T, right @ self.bp.T)
+            seen = self._without(right @ self.y.T), self._without(right @ self.bp.T)
+            return best_direction(p @ right.T, *seen)
         if self.xy is None or self.by is None:
             raise ValueError("The second pass did not keep what this axis needs.")
         keep = size > 1e-5 * max(float(size[0]), 1e-300)
         turn = right[keep] / size[keep, None]
-        return best_direction(left[:, keep], turn @ self.xy.T, turn @ self.by.T)
+        seen = self._without(turn @ self.xy.T), self._without(turn @ self.by.T)
+        return best_direction(left[:, keep], *seen)
+
+    def _without(self, seen: F64) -> F64:
+        return seen - (seen @ self.aside) @ self.aside.T if self.aside.size else seen
 
 
-def _second_pass(walk: Matrices, alpha: float, p: F32, axis: int | None) -> Second:
+def _second_pass(walk: Matrices, alpha: float, p: F32, axis: int | None, strong: F32) -> Second:
     q = p.shape[1]
-    found = Second(np.empty((walk.m, q), dtype=np.float32))
+    found = Second(np.empty((walk.m, q), dtype=np.float32), strong)
+    written = np.empty((walk.m, strong.shape[1]), dtype=np.float32)
     if axis == 0:
         found.xy = np.zeros((walk.n, q), dtype=np.float32)
         found.by = np.zeros((walk.n, q), dtype=np.float32)
@@ -239,7 +275,24 @@ def _second_pass(walk: Matrices, alpha: float, p: F32, axis: int | None) -> Seco
             found.by += b.T @ y
         if found.bp is not None:
             found.bp[first : first + len(x)] = b @ p
+            written[first : first + len(x)] = b @ strong
+    if axis == 1 and strong.size:
+        found.aside = np.linalg.qr(written.astype(np.float64))[0].astype(np.float32)
     return found
+
+
+def _trim(size: F64, rank: int, edge: float) -> int:
+    """Leave out the few last values that lie at the edge, behind a gap that is plain to see.
+
+    Noise whose variance differs between entries, as rounding's does, reaches a little beyond the
+    edge of its mean.
+    """
+    floor = np.maximum(size[1 : rank + 1], edge) if rank < len(size) else size[1:rank]
+    gaps = size[: len(floor)] / np.maximum(floor, 1e-300)
+    if not len(gaps):
+        return rank
+    at = int(np.argmax(gaps)) + 1
+    return at if gaps[at - 1] >= _PLAIN_GAP and size[at] < _NEAR_EDGE * edge else rank
 
 
 def _spectrum(record: Record, y: F32, sums: Sums) -> None:
@@ -268,7 +321,13 @@ def _spectrum(record: Record, y: F32, sums: Sums) -> None:
         record.rank = int(np.count_nonzero(size[:rank] > _ABOVE_EDGE * edge))
         if record.rank in (rank, 0):
             break
+    record.rank = _trim(size, record.rank, edge)
     record.share = float(powers[: record.rank].sum()) / total
+    if powers.sum() > total / 2:
+        # Few values hold most of the energy: they are known, and so the trace's luck is not needed.
+        rest = max(total - float(powers.sum()), 0.0)
+        flat = rest * rest / max(1, min(record.shape) - len(size))
+        record.effective_rank = _effective_rank(total, float(np.square(powers).sum()) + flat)
     after = size[record.rank] if record.rank < len(size) else 0.0
     if record.rank:
         record.cliff = float(size[record.rank - 1] / max(after, edge / 2, 1e-300))

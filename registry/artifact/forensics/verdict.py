@@ -46,6 +46,9 @@ MOST: Final = 0.6
 GRID_EXCESS: Final = 3.0
 RANK_SPREAD: Final = 0.35
 RANK_CLIFF: Final = 1.4
+# Where nearly all matrices show the same rank, a cliff that rounding has worn down will do.
+AGREEING_SPREAD: Final = 0.02
+AGREEING_CLIFF: Final = 1.1
 SPARSE_UNCHANGED: Final = 0.2
 SPARSE_BIAS: Final = (0.85, 1.18)
 
@@ -226,7 +229,8 @@ def _change(found: Features) -> Verdict | None:
 def _adapter(found: Features) -> Verdict | None:
     if found.rank is None or found.low_rank < MOST or found.on_grid >= MOST:
         return None
-    if found.rank_spread > RANK_SPREAD or found.cliff < RANK_CLIFF:
+    cliff = AGREEING_CLIFF if found.rank_spread <= AGREEING_SPREAD else RANK_CLIFF
+    if found.rank_spread > RANK_SPREAD or found.cliff < cliff:
         return None
     return Verdict(
         "adapter_merge",

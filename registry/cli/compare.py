@@ -33,6 +33,13 @@ _SHOWN = 12
     help="Keep results in FILE, and go on from it.",
 )
 @click.option(
+    "--other-parent",
+    "other_parents",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="What a merge may have been made with beside BASE; may be given up to four times.",
+)
+@click.option(
     "--workers",
     type=click.IntRange(1, 64),
     default=lambda: min(8, os.cpu_count() or 1),
@@ -48,6 +55,7 @@ def compare(
     as_json: bool,
     picture: Path | None,
     resume: Path | None,
+    other_parents: tuple[Path, ...],
     workers: int,
     digests: bool,
 ) -> None:
@@ -58,6 +66,8 @@ def compare(
     It raises concerns and clears nothing: see docs/safety-evidence.md.
     Example:  lictor compare ./base ./derived --picture change.svg
     """
+    if len(other_parents) > 4:
+        raise click.UsageError("--other-parent may be given up to four times.")
     # Threads here each take a tensor; those of the linear algebra library would only be in the
     # way. It reads this when numpy is first imported, which is below.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -72,7 +82,12 @@ def compare(
         hashed = [beside.submit(_digest(one, stop)) for one in (base, derived) if digests]
         try:
             found = compare_weights(
-                base, derived, progress=progress, resume=resume, workers=workers
+                base,
+                derived,
+                progress=progress,
+                resume=resume,
+                workers=workers,
+                other_parents=other_parents,
             )
             names = [one.result() for one in hashed] or [None, None]
         finally:

@@ -9,6 +9,7 @@ import numpy as np
 from registry.artifact.forensics.directions import Pooled
 from registry.artifact.forensics.dtypes import QUANTISED
 from registry.artifact.forensics.pairing import Pairing
+from registry.artifact.forensics.parents import ParentFit
 from registry.artifact.forensics.record import SKETCH, Record
 
 # A matrix is touched by a projection when its best direction is this consistent and this strong.
@@ -65,6 +66,7 @@ class Features:
     touched_consistency: float = 0.0
     best_consistency: float = 0.0
     pooled: Pooled = field(default_factory=Pooled)
+    parents: ParentFit = field(default_factory=ParentFit)
 
 
 def is_touched(record: Record) -> bool:

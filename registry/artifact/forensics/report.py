@@ -50,6 +50,12 @@ def report(
         "resized": {name: list(rows) for name, rows in sorted(features.resized.items())},
         "layers": _layers(found),
         "ablation": _ablation(found),
+        "other_parents": {
+            "weights": [_number(one) for one in features.parents.weights],
+            "explained": _number(features.parents.explained),
+            "share": _number(features.parents.share),
+            "matrices": features.parents.matrices,
+        },
         "heat": heat(found.records),
         "matrices": [_matrix(record) for record in found.records],
         "files": files,

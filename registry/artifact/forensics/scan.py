@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -14,6 +14,7 @@ from registry.artifact.forensics.directions import Pooled, confirm, pool
 from registry.artifact.forensics.examine import examine
 from registry.artifact.forensics.features import Features, gather, is_saturated, is_touched
 from registry.artifact.forensics.pairing import Pair, Pairing, pair_up
+from registry.artifact.forensics.parents import fit_parents
 from registry.artifact.forensics.record import SKETCH, Record
 from registry.artifact.forensics.resume import Journal, key_of
 from registry.artifact.forensics.source import Reader, Source
@@ -45,16 +46,20 @@ def compare_weights(
     progress: Progress | None = None,
     resume: Path | None = None,
     workers: int = 1,
+    other_parents: Sequence[Path] = (),
 ) -> Comparison:
     """Say what was done to the weights of `base` to get those of `derived`.
 
-    `progress` gets (bytes done, bytes in all) of both sides; `resume` is a file that keeps each
-    tensor's result for a later run; each worker takes about 10 MiB. Same files, same answer, for
-    any number of workers.
+    `other_parents` are what a merge may have been made with, beside the base. `progress` gets
+    (bytes done, bytes in all) of both sides; `resume` is a file that keeps each tensor's result for
+    a later run; each worker takes about 10 MiB. Same files, same answer, for any number of workers.
 
     Raises: BadInput for a folder without valid safetensors weights.
     """
-    with Source(base) as left, Source(derived) as right:
+    with ExitStack() as opened:
+        left, right, *others = (
+            opened.enter_context(Source(one)) for one in (base, derived, *other_parents)
+        )
         with np.errstate(all="ignore"):
             pairing = pair_up(left, right)
         readers = _Readers(left, right, workers)
@@ -64,7 +69,9 @@ def compare_weights(
             _look_again(pairing, records, readers)
             probes = _probe_ranks(pairing, records, readers)
             pooled = _pooled(pairing, records, readers)
+        parents = fit_parents(left, right, others, pairing.pairs, records)
     features = gather(pairing, records, probes, pooled)
+    features.parents = parents
     return Comparison(classify(features), features, pairing, records, pooled)
 
 

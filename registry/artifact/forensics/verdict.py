@@ -66,7 +66,16 @@ class Verdict:
 
 def classify(found: Features) -> Verdict:
     """Judge a change; the first rule that has an opinion decides."""
-    rules = (_unreadable, _equal, _uncovered, _unrelated, _ablation, _structure, _change)
+    rules = (
+        _unreadable,
+        _equal,
+        _uncovered,
+        _unrelated,
+        _ablation,
+        _known_merge,
+        _structure,
+        _change,
+    )
     for rule in rules:
         if verdict := rule(found):
             verdict.also = [one for one in _also(found) if one != verdict.classification]
@@ -178,6 +187,19 @@ def _pooled_loss(found: Features) -> float:
     bar = max(POOLED_LOSS, POOLED_SPREADS * pooled.control_spread)
     proven = pooled.writers >= LEAST_TOUCHED and pooled.opposition > POOLED_OPPOSITION
     return lost if proven and lost > bar else 0.0
+
+
+def _known_merge(found: Features) -> Verdict | None:
+    parents = found.parents
+    if not parents.matrices or parents.share < MOST:
+        return None
+    weights = ", ".join(f"{one:.2f}" for one in parents.weights)
+    return Verdict(
+        "merge",
+        margin(parents.share, MOST, 0.95),
+        f"A weighted sum of the base and the other parent explains {parents.explained:.0%} of the "
+        f"change, up to rounding (weight of the other: {weights}).",
+    )
 
 
 def _structure(found: Features) -> Verdict | None:

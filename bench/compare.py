@@ -38,7 +38,7 @@ SHAPES: Final = (
     ("hybrid", 384, 8, 512),
     ("transformer", 192, 8, 384),
 )
-LARGE: Final = (("hybrid", 1024, 4, 1024), ("transformer", 2048, 2, 1024), ("hybrid", 4480, 3, 512))
+LARGE: Final = (("hybrid", 1024, 8, 1024), ("transformer", 2048, 6, 1024), ("hybrid", 4480, 6, 512))
 
 
 def main() -> int:

@@ -7,64 +7,96 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compliance', '0006_keep_duties'),
-        ('registry', '0003_hub_imports_and_watches'),
+        ("compliance", "0006_keep_duties"),
+        ("registry", "0003_hub_imports_and_watches"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Guard',
+            name="Guard",
             fields=[
-                ('id', models.UUIDField(default=uuid.uuid4, editable=False, primary_key=True, serialize=False)),
-                ('created_at', models.DateTimeField(auto_now_add=True)),
-                ('name', models.CharField(max_length=80)),
-                ('digest', models.CharField(max_length=71)),
-                ('document', models.JSONField()),
-                ('created_by_name', models.CharField(max_length=200)),
-                ('retired_at', models.DateTimeField(blank=True, null=True)),
-                ('retired_by_name', models.CharField(blank=True, max_length=200)),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid.uuid4, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                ("created_at", models.DateTimeField(auto_now_add=True)),
+                ("name", models.CharField(max_length=80)),
+                ("digest", models.CharField(max_length=71)),
+                ("document", models.JSONField()),
+                ("created_by_name", models.CharField(max_length=200)),
+                ("retired_at", models.DateTimeField(blank=True, null=True)),
+                ("retired_by_name", models.CharField(blank=True, max_length=200)),
             ],
             options={
-                'ordering': ['name', '-created_at'],
+                "ordering": ["name", "-created_at"],
             },
         ),
         migrations.RemoveConstraint(
-            model_name='evidencejob',
-            name='one_open_job_each',
+            model_name="evidencejob",
+            name="one_open_job_each",
         ),
         migrations.AddField(
-            model_name='guard',
-            name='created_by',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='+', to=settings.AUTH_USER_MODEL),
+            model_name="guard",
+            name="created_by",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to=settings.AUTH_USER_MODEL,
+            ),
         ),
         migrations.AddField(
-            model_name='guard',
-            name='organisation',
-            field=models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, to='registry.organisation'),
+            model_name="guard",
+            name="organisation",
+            field=models.ForeignKey(
+                on_delete=django.db.models.deletion.PROTECT, to="registry.organisation"
+            ),
         ),
         migrations.AddField(
-            model_name='evidence',
-            name='guard',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='evidence', to='compliance.guard'),
+            model_name="evidence",
+            name="guard",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="evidence",
+                to="compliance.guard",
+            ),
         ),
         migrations.AddField(
-            model_name='evidencejob',
-            name='guard',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='jobs', to='compliance.guard'),
+            model_name="evidencejob",
+            name="guard",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="jobs",
+                to="compliance.guard",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='evidencejob',
-            constraint=models.UniqueConstraint(condition=models.Q(('guard', None), ('state__in', ['queued', 'running'])), fields=('checkpoint', 'base', 'suite'), name='one_open_job_each'),
+            model_name="evidencejob",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("guard", None), ("state__in", ["queued", "running"])),
+                fields=("checkpoint", "base", "suite"),
+                name="one_open_job_each",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='evidencejob',
-            constraint=models.UniqueConstraint(condition=models.Q(('state__in', ['queued', 'running'])), fields=('checkpoint', 'base', 'suite', 'guard'), name='one_open_job_a_guard'),
+            model_name="evidencejob",
+            constraint=models.UniqueConstraint(
+                condition=models.Q(("state__in", ["queued", "running"])),
+                fields=("checkpoint", "base", "suite", "guard"),
+                name="one_open_job_a_guard",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='guard',
-            constraint=models.UniqueConstraint(fields=('organisation', 'digest'), name='one_guard_a_digest'),
+            model_name="guard",
+            constraint=models.UniqueConstraint(
+                fields=("organisation", "digest"), name="one_guard_a_digest"
+            ),
         ),
     ]

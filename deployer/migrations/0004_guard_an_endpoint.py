@@ -5,21 +5,32 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('compliance', '0007_guards'),
-        ('deployer', '0003_endpoint_lease'),
+        ("compliance", "0007_guards"),
+        ("deployer", "0003_endpoint_lease"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='deployment',
-            name='guard',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='compliance.guard'),
+            model_name="deployment",
+            name="guard",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="+",
+                to="compliance.guard",
+            ),
         ),
         migrations.AddField(
-            model_name='endpoint',
-            name='guard',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='endpoints', to='compliance.guard'),
+            model_name="endpoint",
+            name="guard",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.PROTECT,
+                related_name="endpoints",
+                to="compliance.guard",
+            ),
         ),
     ]

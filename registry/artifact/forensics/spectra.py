@@ -281,18 +281,20 @@ def _second_pass(walk: Matrices, alpha: float, p: F32, axis: int | None, strong:
     return found
 
 
-def _trim(size: F64, rank: int, edge: float) -> int:
-    """Leave out the few last values that lie at the edge, behind a gap that is plain to see.
+def _trim(size: F64, rank: int, edge: float, rounding: float) -> int:
+    """Leave out the last values behind a gap, where they lie at the edge or rounding may be them.
 
-    Noise whose variance differs between entries, as rounding's does, reaches a little beyond the
-    edge of its mean.
+    Noise whose variance differs between entries reaches a little beyond the edge of its mean, and
+    rounding leans on what it rounds: values whose whole energy is below `rounding` prove nothing.
     """
     floor = np.maximum(size[1 : rank + 1], edge) if rank < len(size) else size[1:rank]
     gaps = size[: len(floor)] / np.maximum(floor, 1e-300)
     if not len(gaps):
         return rank
     at = int(np.argmax(gaps)) + 1
-    return at if gaps[at - 1] >= _PLAIN_GAP and size[at] < _NEAR_EDGE * edge else rank
+    tail = float(np.square(size[at:rank]).sum())
+    is_noise = size[at] < _NEAR_EDGE * edge or tail <= rounding
+    return at if gaps[at - 1] >= _PLAIN_GAP and is_noise else rank
 
 
 def _spectrum(record: Record, y: F32, sums: Sums) -> None:
@@ -321,7 +323,7 @@ def _spectrum(record: Record, y: F32, sums: Sums) -> None:
         record.rank = int(np.count_nonzero(size[:rank] > _ABOVE_EDGE * edge))
         if record.rank in (rank, 0):
             break
-    record.rank = _trim(size, record.rank, edge)
+    record.rank = _trim(size, record.rank, edge, sums.rounding)
     record.share = float(powers[: record.rank].sum()) / total
     if powers.sum() > total / 2:
         # Few values hold most of the energy: they are known, and so the trace's luck is not needed.

@@ -5,6 +5,7 @@ not decide again from the rows.
 """
 
 import logging
+import shutil
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +25,7 @@ from compliance.evidence.suite import DEFAULT_SUITE, load_suite
 from compliance.models import Assessment, EvidenceJob, Matter, Review
 from compliance.selectors_duties import fallen_due, out_of_step, to_look_at
 from compliance.selectors_licences import outdated
-from compliance.services import duties, measurements, staleness
+from compliance.services import comparisons, duties, measurements, staleness
 from compliance.services.assess import assess, reassess
 from compliance.services.evidence import has_current_measurement
 from compliance.services.hub_reviews import review_changed_terms
@@ -47,6 +48,7 @@ _LOOK_EVERY = timedelta(hours=12)
 # the job's lease keeps a redelivered task from doing it twice.
 _MEASURE_SOFT_SECONDS = 840
 _MEASURE_HARD_SECONDS = 870
+_MIB = 1 << 20
 
 
 @shared_task
@@ -62,13 +64,16 @@ def assess_default(checkpoint_id: str) -> None:
 
 
 def _queue_measurement(checkpoint: Checkpoint) -> None:
-    """Ask for the guardrail measurement that a derivative will be asked for anyway."""
+    """Ask for what a derivative will be asked for anyway: how its weights and refusals changed."""
     base = measurements.default_base(checkpoint)
     if base is None or checkpoint.kind != Checkpoint.Kind.WEIGHTS:
         return
-    if EvidenceJob.objects.filter(checkpoint=checkpoint, base=base).exists():
-        return
+    jobs = EvidenceJob.objects.filter(checkpoint=checkpoint, base=base)
     try:
+        if not jobs.filter(suite=comparisons.SUITE).exists():
+            comparisons.queue(checkpoint, base, by=ACTOR)
+        if jobs.exclude(suite=comparisons.SUITE).exists():
+            return
         suite = load_suite(DEFAULT_SUITE)
         if not has_current_measurement(checkpoint, base, suite.digest):
             measurements.queue(checkpoint, base, suite=suite.name, by=ACTOR)
@@ -169,12 +174,19 @@ def measure_claimed(held: Claim, runner: Runner) -> None:
     """Do the work of a claimed job, and leave it done, failed with a message, or to a successor."""
     job = EvidenceJob.objects.select_related("checkpoint__model", "base__model").get(pk=held.job_id)
     try:
-        _measure(held, job, runner)
+        if job.suite == comparisons.SUITE:
+            _compare(held, job)
+        else:
+            _measure(held, job, runner)
     except LeaseLostError as error:
         log.warning("measurement given up: %s", error)
     except (ServingFailedError, AskingFailedError, LictorError, OSError) as error:
         _fail(held, f"The measurement failed: {error}")
     except SoftTimeLimitExceeded:
+        if job.suite == comparisons.SUITE:
+            # What was compared is kept; the sweep gives the rest to the next attempt.
+            log.warning("job %s goes on with the next attempt", held.job_id)
+            return
         _fail(held, f"The measurement took longer than {_MEASURE_SOFT_SECONDS} s and was stopped.")
 
 
@@ -199,6 +211,22 @@ def _measure(held: Claim, job: EvidenceJob, runner: Runner) -> None:
     )
     progress.write()
     measurements.finish(held, suite, outcome, started_at=started_at)
+
+
+def _compare(held: Claim, job: EvidenceJob) -> None:
+    started_at = timezone.now()
+    progress = _Progress(held, total=0)
+    message = f"Comparing the weights with those of {job.base.model.name}."
+
+    def report(done: int, total: int) -> None:
+        progress.total = total // _MIB
+        progress(done // _MIB, message)
+
+    work = work_folder(held.job_id)
+    found = comparisons.compare_pair(job, work, report)
+    progress.write()
+    comparisons.finish(held, found, started_at=started_at)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def work_folder(job_id: UUID) -> Path:

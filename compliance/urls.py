@@ -36,6 +36,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("waivers/<uuid:pk>/revoke/", assessments.RevokeWaiver.as_view()),
     path("evidence/", evidence.EvidenceList.as_view()),
     path("evidence/measure/", evidence.Measure.as_view()),
+    path("evidence/compare/", evidence.Compare.as_view()),
     path("evidence/jobs/<uuid:pk>/", evidence.OneJob.as_view()),
     path("evidence/<uuid:pk>/", evidence.OneEvidence.as_view()),
     path("policies/", policies.Policies.as_view()),

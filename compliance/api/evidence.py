@@ -11,7 +11,7 @@ from compliance.api import serializers as wire
 from compliance.api.assessments import BY_CHECKPOINT
 from compliance.api.lookups import checkpoint_of, only_of_checkpoint, person
 from compliance.models import EvidenceJob
-from compliance.services import evidence, measurements
+from compliance.services import comparisons, evidence, measurements
 from registry.api.views import RoomView, own, require
 from registry.auth import organisation_of
 
@@ -62,6 +62,24 @@ class Measure(RoomView):
             actor=person(request),
             base=checkpoint_of(request, base) if base else None,
             suite=fields["suite"],
+        )
+        return Response(wire.EvidenceJobOut(job).data, status=202)
+
+
+class Compare(RoomView):
+    @extend_schema(request=wire.CompareIn, responses={202: wire.EvidenceJobOut})
+    def post(self, request: Request) -> Response:
+        """Ask what was done to a checkpoint's weights (against the registered parent by default).
+
+        Progress is in MiB read. A derivative with a registered parent is compared unasked.
+        """
+        require(request, "evidence.attach")
+        fields = self.body(wire.CompareIn)
+        base = fields.get("base")
+        job = comparisons.request_comparison(
+            checkpoint_of(request, fields["checkpoint"]),
+            actor=person(request),
+            base=checkpoint_of(request, base) if base else None,
         )
         return Response(wire.EvidenceJobOut(job).data, status=202)
 

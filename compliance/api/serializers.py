@@ -84,6 +84,11 @@ class MeasureIn(serializers.Serializer[Any]):
     suite = serializers.CharField(max_length=100, default=DEFAULT_SUITE)
 
 
+class CompareIn(serializers.Serializer[Any]):
+    checkpoint = serializers.UUIDField()
+    base = serializers.UUIDField(required=False, allow_null=True)
+
+
 class EvidenceOut(serializers.ModelSerializer[Evidence]):
     checkpoint = serializers.UUIDField(source="checkpoint_id")
     base = serializers.UUIDField(source="base_id", allow_null=True)

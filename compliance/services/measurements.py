@@ -39,7 +39,8 @@ def set_hint(send: Callable[[UUID], None]) -> None:
     _hint[:] = [send]
 
 
-def _hurry(job_id: UUID) -> None:
+def hurry(job_id: UUID) -> None:
+    """Tell a worker of a job; when that fails, the sweep will find it."""
     for send in _hint:
         try:
             send(job_id)
@@ -109,7 +110,7 @@ def _done_job(checkpoint: Checkpoint, base: Checkpoint, suite: Suite) -> Evidenc
 def queue(checkpoint: Checkpoint, base: Checkpoint, *, suite: str, by: str) -> EvidenceJob:
     """Write a job unless one for the same pair and suite is open. Raises: as above."""
     load_suite(suite)
-    _check_pair(checkpoint, base)
+    check_pair(checkpoint, base)
     names = {"checkpoint": checkpoint, "base": base, "suite": suite}
     try:
         with transaction.atomic():
@@ -118,13 +119,17 @@ def queue(checkpoint: Checkpoint, base: Checkpoint, *, suite: str, by: str) -> E
                 job = EvidenceJob.objects.create(
                     organisation_id=checkpoint.organisation_id, requested_by_name=by, **names
                 )
-                transaction.on_commit(partial(_hurry, job.pk))
+                transaction.on_commit(partial(hurry, job.pk))
             return job
     except IntegrityError:
         return EvidenceJob.objects.get(**names, state__in=_OPEN)
 
 
-def _check_pair(checkpoint: Checkpoint, base: Checkpoint) -> None:
+def check_pair(checkpoint: Checkpoint, base: Checkpoint) -> None:
+    """Refuse a pair that is no pair of ancestor and descendant with weights.
+
+    Raises: Unprocessable (not_measurable).
+    """
     if base.pk not in closure_up(checkpoint).checkpoints or base.pk == checkpoint.pk:
         raise Unprocessable(
             f"{base.model.name} is no registered ancestor of {checkpoint.model.name}.",

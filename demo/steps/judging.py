@@ -51,6 +51,7 @@ def assess_all(stage: Stage) -> None:
         stage.lena.post("licence-pins/", body)
     held(f"Lena (legal) pinned {PIN} for {len(stage.checkpoints)} checkpoints, with a reason")
     _measure(stage)
+    _compare(stage)
     for name in (BASE, NEMOTRON, FINETUNE, LORA, UNGUARDED):
         _show_findings(name, _assess(stage, name))
     must(stage.assessments[BASE]["decision"].startswith("allow"), f"{BASE} may be used")
@@ -75,6 +76,28 @@ def _measure(stage: Stage) -> None:
         evidence = stage.sam.get(f"evidence/{job['evidence']}/")
         rows.append([name, evidence["result"], evidence["summary"]])
     table(["checkpoint", "verdict", "figures"], rows)
+
+
+def _compare(stage: Stage) -> None:
+    """Wait for the comparisons of the derivatives' weights and show what was done to them."""
+    fact("comparing the weights with the base's; they accuse, and never clear:")
+    rows = []
+    for name in (FINETUNE, LORA, UNGUARDED):
+        body = {"checkpoint": stage.checkpoints[name]["id"]}
+        job = stage.sam.post("evidence/compare/", body)
+        job = wait_for(
+            lambda path=f"evidence/jobs/{job['id']}/": stage.sam.get(path),  # type: ignore[misc]
+            lambda seen: seen["state"] in {"done", "failed"},
+            seconds=120,
+            what=f"the comparison of {name}",
+        )
+        must(job["state"] == "done", f"compared {name}: {job['message'][:60]}")
+        evidence = stage.sam.get(f"evidence/{job['evidence']}/")
+        rows.append([name, evidence["result"], evidence["record"]["body"]["report"]["rank"] or ""])
+    table(["checkpoint", "what was done", "rank"], rows)
+    done = [row[1:] for row in rows]
+    wanted = [["dense_finetune", ""], ["adapter_merge", 8], ["dense_finetune", ""]]
+    must(done == wanted, "fine-tune, rank 8 adapter and fine-tune are told apart")
 
 
 def review_and_approve(stage: Stage) -> None:

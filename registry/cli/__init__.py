@@ -41,9 +41,9 @@ def lictor() -> None:
     """May we run this checkpoint, here, for this use, today, and can we prove it?
 
     \b
-    Offline: evaluate, export, notices, plan, manifest, ledger verify, licence check, policy test,
-    check --offline, serve. The others talk to the server at LICTOR_URL with your LICTOR_TOKEN;
-    chat to the gateway at LICTOR_GATEWAY.
+    Offline: evaluate, compare, export, notices, plan, manifest, ledger verify, licence check,
+    policy test, check --offline, serve. The others talk to the server at LICTOR_URL with your
+    LICTOR_TOKEN; chat to the gateway at LICTOR_GATEWAY.
     Exit codes: 0 done, 1 failed or found wanting, 2 bad input or refused by the server.
     Example:  lictor plan config.json --gpu a10g
     """

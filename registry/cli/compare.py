@@ -17,8 +17,6 @@ from registry.cli.output import print_json, print_rows, show_progress
 if TYPE_CHECKING:
     from registry.artifact.forensics.scan import Comparison
 
-_FILE_NAMES = ("chat_template.jinja", "config.json", "adapter_config.json")
-_FILE_PATTERNS = ("tokenizer*.json", "special_tokens_map.json", "generation_config.json", "*.py")
 _SHOWN = 12
 
 
@@ -124,30 +122,19 @@ def _digest(folder: Path, stop: threading.Event) -> Callable[[], str | None]:
 
 def _file_changes(base: Path, derived: Path) -> list[dict[str, Any]]:
     """List the safety-relevant files that differ, by their hashes."""
-    from registry.artifact.folder import Listed, hash_files
+    from registry.artifact.folder import hash_files, list_folder
+    from registry.artifact.forensics.files import changed_files, is_safety_relevant
 
-    found: list[dict[str, str]] = []
-    for folder in (base, derived):
-        paths = {
-            path.name
-            for pattern in (*_FILE_NAMES, *_FILE_PATTERNS)
-            for path in folder.glob(pattern)
-            if path.is_file() and not path.is_symlink()
+    before, after = (
+        {
+            path: sha256
+            for path, _, sha256 in hash_files(
+                folder, [one for one in list_folder(folder) if is_safety_relevant(one.path)]
+            )
         }
-        listed = [Listed(name, (folder / name).stat().st_size) for name in sorted(paths)]
-        found.append({path: sha256 for path, _, sha256 in hash_files(folder, listed)})
-    before, after = found
-    return [
-        {"file": name, "change": _how(before.get(name), after.get(name))}
-        for name in sorted(before.keys() | after.keys())
-        if before.get(name) != after.get(name)
-    ]
-
-
-def _how(before: str | None, after: str | None) -> str:
-    if before is None:
-        return "added"
-    return "removed" if after is None else "changed"
+        for folder in (base, derived)
+    )
+    return changed_files(before, after)
 
 
 def _print(found: "Comparison", answer: dict[str, Any]) -> None:

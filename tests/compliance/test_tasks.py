@@ -227,7 +227,8 @@ def test_a_new_checkpoint_is_judged_and_its_measurement_queued_once(
 
     row = Assessment.objects.get(checkpoint=pair[1])
     assert row.use_digest == read_use(DEFAULT_USE).digest
-    assert EvidenceJob.objects.filter(checkpoint=pair[1], base=pair[0]).count() == 1
+    jobs = EvidenceJob.objects.filter(checkpoint=pair[1], base=pair[0])
+    assert sorted(jobs.values_list("suite", flat=True)) == ["demo-refusals", "weights:compare"]
 
 
 def test_the_sweep_judges_what_nobody_judged_and_then_rests(

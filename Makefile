@@ -3,7 +3,7 @@ PY := .venv/bin/python
 WORKERS ?= 2
 .DEFAULT_GOAL := help
 
-.PHONY: help setup demo up check test peers pages train lock bench bench-gpu bench-licences
+.PHONY: help setup demo up check test peers pages train lock bench bench-gpu bench-licences bench-compare
 
 help: ## Show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -28,6 +28,9 @@ bench: setup ## Compare with vLLM and transformers on this CPU; BENCH_QUICK=1 ta
 
 bench-gpu: setup ## Run the 9B and 8B shapes on an NVIDIA GPU, within an A10G's memory
 	@$(PY) -m bench.gpu $(BENCH_ARGS)
+
+bench-compare: setup ## Time lictor compare on a pair of 2 GB, and calibrate it (half an hour)
+	@$(PY) -m bench.compare --speed --calibrate $(BENCH_ARGS)
 
 bench-licences: setup ## Assess a million models; compare with weight-audit, ai-bom and ScanCode
 	@$(PY) -m bench.assessment

@@ -40,9 +40,10 @@ bench-licences: setup ## Assess a million models; compare with weight-audit, ai-
 pages: setup ## Write docs/licences.md anew from the catalogue
 	@$(PY) -m compliance.rules.catalogue_pages > docs/licences.md
 
-peers: setup ## Install vLLM's CPU build and mamba-ssm beside .venv, for the tests that need them
+peers: setup ## Install vLLM, mamba-ssm and NeMo Guardrails beside .venv, for the tests that need them
 	@sh scripts/vllm.sh
 	@sh scripts/oracles.sh
+	@sh scripts/nemo.sh
 
 train: setup ## Train the demo checkpoints anew (about an hour on two cores)
 	@$(PY) -m demo.training.train --all --out demo/checkpoints

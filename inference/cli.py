@@ -1,4 +1,4 @@
-"""`python -m inference`: the two processes of the data path."""
+"""`python -m inference`: the two processes of the data path, and a guard to try out."""
 
 import logging
 from pathlib import Path
@@ -8,6 +8,9 @@ import click
 from inference.contract import ServingError
 from inference.gateway.app import GatewaySettings, build_gateway
 from inference.launch import Launcher, StateFile
+from registry.artifact.guard import MAX_GUARD_BYTES, read_guard
+from registry.artifact.strict_json import read_json_object
+from registry.errors import BadInput
 
 UNMANAGED_WARNING = """
   ***************************************************************************
@@ -139,6 +142,45 @@ def gateway(
         raise click.ClickException(f"{host}:{port} cannot be used: {error}") from error
     StateFile(state_file, port=launcher.port).write("ready")
     raise SystemExit(launcher.run(build_gateway(settings)))
+
+
+@main.command()
+@click.argument("file", metavar="FILE", type=FILE)
+@click.option("--upstream", required=True, metavar="URL", help="Server to stand in front of.")
+@click.option("--upstream-token-file", type=FILE, help="File with its bearer token.")
+@click.option("--port", default=0, show_default=True, help="0 takes a free one.")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option(
+    "--state-file", type=click.Path(path_type=Path), help="Where to write port and state."
+)
+def guard(
+    file: Path,
+    upstream: str,
+    upstream_token_file: Path | None,
+    port: int,
+    host: str,
+    state_file: Path | None,
+) -> None:
+    """Try out the guard in FILE (lictor.guard/1) in front of an OpenAI-compatible server.
+
+    It reads requests and answers just as the gateway does, but nobody checks any permit: a
+    managed endpoint has its guard inside the gateway.
+    """
+    from inference.guard.proxy import build_guard_proxy
+
+    try:
+        read = read_guard(read_json_object(file, max_bytes=MAX_GUARD_BYTES))
+    except BadInput as error:
+        raise click.ClickException(f"{file}: {error}") from error
+    token = "none" if upstream_token_file is None else read_secret(upstream_token_file)
+    try:
+        launcher = Launcher(host=host, port=port)
+    except OSError as error:
+        raise click.ClickException(f"{host}:{port} cannot be used: {error}") from error
+    click.echo(UNMANAGED_WARNING, err=True)
+    click.echo(f"guard {read.name} {read.digest}", err=True)
+    StateFile(state_file, port=launcher.port).write("ready")
+    raise SystemExit(launcher.run(build_guard_proxy(read, upstream, token=token)))
 
 
 def read_secret(path: Path) -> str:

@@ -13,11 +13,13 @@ Errors, one tree; every leaf has a stable `code`, an HTTP status and a title:
     |  `- ContextTooLong             prompt and answer do not fit the model
     |- KeyRefused 401
     |- OutOfScope 403                a good key, for another endpoint
+    |- GuardBypassed 403             asked of a replica whose guard the caller did not run
     |- EndpointUnknown 404
     |- TooBusy 429                   carries `retry_after`
     |- StandingEnded 451             carries the whole problem body
     |- RenderingFailed 500           the chat template did not do what was asked
     `- NotServing 503                carries `retry_after`
+       |- GuardFailed                the guard gave no answer that can be relied upon
        `- PermitRefused
           |- PermitInvalid           signature, key, audience or claims
           |- PermitOutdated          serial not higher than one already seen
@@ -36,6 +38,8 @@ HINT_CHANNEL: Final = "lictor.hints"
 PERMIT_TTL_SECONDS: Final = 5
 RENEW_EVERY_SECONDS: Final = 1.0
 UNMANAGED_HEADER: Final = "X-Lictor-Unmanaged"
+# On a request to a replica: the digest of the guard that read it. On an answer: that guard's.
+GUARD_HEADER: Final = "X-Lictor-Guard"
 
 Json = dict[str, Any]
 PolicyMode = Literal["caller_decides", "always_on", "always_off"]
@@ -101,6 +105,10 @@ class OutOfScope(ServingError):
     code, status, title = "out_of_scope", 403, "The API key does not open this endpoint"
 
 
+class GuardBypassed(ServingError):
+    code, status, title = "guard_bypassed", 403, "The guard of this replica was not asked"
+
+
 class EndpointUnknown(ServingError):
     code, status, title = "endpoint_unknown", 404, "No endpoint has this name"
 
@@ -115,6 +123,10 @@ class RenderingFailed(ServingError):
 
 class NotServing(ServingError):
     code, status, title = "not_serving", 503, "Nothing can serve this request at present"
+
+
+class GuardFailed(NotServing):
+    code, title = "guard_failed", "The guard of this endpoint gave no answer"
 
 
 class PermitRefused(NotServing):
@@ -226,6 +238,13 @@ class RouteReplica(TypedDict):
     permit: str | None
 
 
+class RouteGuard(TypedDict):
+    """The guard in front of an endpoint: a `lictor.guard/1` document and its digest."""
+
+    digest: str
+    document: Json
+
+
 class RouteEndpoint(TypedDict):
     id: str
     name: str
@@ -234,6 +253,7 @@ class RouteEndpoint(TypedDict):
     reasoning_policy: Json
     keys: list[RouteKey]
     ended: Json | None
+    guard: RouteGuard | None
     replicas: list[RouteReplica]
 
 

@@ -97,6 +97,12 @@ class GatewayMetrics(_Metrics):
             "cut_streams", "Streams cut while running, by reason", "endpoint", "reason"
         )
         self.refreshes = self._counter("route_refreshes", "Route refreshes, by outcome", "outcome")
+        self.withheld = self._counter(
+            "guard_withheld", "Texts the guard withheld, by side", "endpoint", "side"
+        )
+        self.guard_failures = self._counter(
+            "guard_failures", "Requests and streams ended because the guard failed", "endpoint"
+        )
 
 
 class _EngineCollector(Collector):

@@ -1,7 +1,8 @@
-"""The gateway: key -> endpoint -> ready replica, streamed through. No Django, no model.
+"""The gateway: key -> endpoint -> guard -> ready replica, streamed through. No Django, no model.
 
 The endpoint's reasoning policy is inside the replica's permit, where the runtime applies it: no
-field of a request can widen it here, because this door does not read them.
+field of a request can widen it here, because this door does not read them. An endpoint's guard
+is its route's, which must be the one that the replica's permit names.
 """
 
 import asyncio
@@ -19,12 +20,14 @@ from starlette.routing import Route
 
 from inference import hints, problem
 from inference.body import bearer_token, parse_object, read_body
-from inference.contract import RequestRefused, ServingError, TooBusy
+from inference.contract import GuardFailed, Json, RequestRefused, ServingError, TooBusy
 from inference.gateway.proxy import forward
 from inference.gateway.refresh import Refresher
 from inference.gateway.routes import Endpoint, Replica, RouteTable
+from inference.guard.path import GuardedRequest
+from inference.guard.stages import GuardRunner, Side
 from inference.metrics import GatewayMetrics
-from inference.watch import ClientGone
+from inference.watch import ClientGone, Watch
 
 CLIENT_CLOSED: Final = 499
 SERVED_PATHS: Final = ("/v1/chat/completions", "/v1/responses", "/v1/completions")
@@ -98,49 +101,90 @@ class Gateway:
         try:
             key_digest = self.table.identify(bearer_token(request))
             body = await read_body(request)
-            endpoint = self.table.endpoint(_model_of(body), key_digest)
+            asked = parse_object(body)
+            endpoint = self.table.endpoint(_model_of(asked), key_digest)
             name = endpoint.name
-            response = await self._pass_on(request, endpoint, key_digest, body)
+            self._refuse_if_full(endpoint)
+            guarded = self._guarded(endpoint, request.url.path, asked)
+            response = await self._pass_on(request, endpoint, key_digest, body, guarded)
         except ClientGone:
             response = Response(status_code=CLIENT_CLOSED)
         except ServingError as error:
+            self._count_guard_failure(name, error)
             response = problem.answer(error)
         self.metrics.requests.labels(name, str(response.status_code)).inc()
         return response
 
-    async def _pass_on(
-        self, request: Request, endpoint: Endpoint, key_digest: str, body: bytes
-    ) -> Response:
-        if self._client is None:
-            raise RuntimeError("the gateway was not started")
-        replicas = self.table.ready_replicas(endpoint)
+    def _refuse_if_full(self, endpoint: Endpoint) -> None:
         if self.running[endpoint.id] >= self.settings.max_running:
             raise TooBusy(
                 f"endpoint {endpoint.name!r} has {self.settings.max_running} requests under way; "
                 "try again shortly",
                 retry_after=1,
             )
-        self.running[endpoint.id] += 1
 
-        def check(replica: Replica) -> None:
-            self.table.check(endpoint.id, key_digest, replica)
+    def _guarded(self, endpoint: Endpoint, path: str, asked: Json) -> GuardedRequest | None:
+        if endpoint.guard is None:
+            return None
+
+        def on_withheld(side: Side) -> None:
+            self.metrics.withheld.labels(endpoint.name, side).inc()
+
+        runner = GuardRunner(endpoint.guard, self._started_client())
+        return GuardedRequest(runner, path, asked, on_withheld=on_withheld)
+
+    def _count_guard_failure(self, name: str, error: ServingError) -> None:
+        if isinstance(error, GuardFailed):
+            self.metrics.guard_failures.labels(name).inc()
+
+    def _started_client(self) -> httpx.AsyncClient:
+        if self._client is None:
+            raise RuntimeError("the gateway was not started")
+        return self._client
+
+    async def _pass_on(
+        self,
+        request: Request,
+        endpoint: Endpoint,
+        key_digest: str,
+        body: bytes,
+        guarded: GuardedRequest | None,
+    ) -> Response:
+        def check(replica: Replica | None = None) -> None:
+            self.table.check(endpoint, key_digest, replica)
 
         def on_cut(error: ServingError) -> None:
+            self._count_guard_failure(endpoint.name, error)
             self.metrics.cut_streams.labels(endpoint.name, error.code).inc()
 
         def on_done() -> None:
             self.running[endpoint.id] -= 1
 
-        return await forward(
-            self._client,
-            request.url.path,
-            body,
-            replicas=replicas,
-            check=check,
-            gone=request.is_disconnected,
-            on_cut=on_cut,
-            on_done=on_done,
-        )
+        self.running[endpoint.id] += 1
+        handed_over = False
+        try:
+            if guarded is not None:
+                async with Watch(check, gone=request.is_disconnected) as watch:
+                    refusal = await watch.over(guarded.enter())
+                if refusal is not None:
+                    return refusal
+            # Only now: a guard may think for long, and replicas come and go.
+            replicas = self.table.ready_replicas(endpoint)
+            handed_over = True
+            return await forward(
+                self._started_client(),
+                request.url.path,
+                body,
+                replicas=replicas,
+                check=check,
+                gone=request.is_disconnected,
+                on_cut=on_cut,
+                on_done=on_done,
+                guarded=guarded,
+            )
+        finally:
+            if not handed_over:
+                on_done()
 
     async def models(self, request: Request) -> Response:
         """List the endpoints this key opens; those that ended are not offered."""
@@ -185,8 +229,8 @@ def build_gateway(settings: GatewaySettings, *, table: RouteTable | None = None)
     )
 
 
-def _model_of(body: bytes) -> str:
-    model = parse_object(body).get("model")
+def _model_of(asked: Json) -> str:
+    model = asked.get("model")
     if not isinstance(model, str) or not model:
         raise RequestRefused("model must name an endpoint", param="model")
     return model

@@ -5,7 +5,7 @@ ends. An answer in one piece is held until it is whole, so that a refusal can st
 """
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Final
 
@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from inference import problem
 from inference.contract import NotServing, ServingError
 from inference.gateway.routes import Replica
+from inference.guard.path import GuardedRequest
 from inference.watch import Watch
 
 NOT_SERVING: Final = 503
@@ -41,21 +42,34 @@ async def forward(
     gone: Callable[[], Awaitable[bool]],
     on_cut: OnCut,
     on_done: Callable[[], None],
+    guarded: GuardedRequest | None = None,
 ) -> Response:
     """Send the body to the first replica that accepts a connection; return its answer.
 
     `check(replica)` raises when the answer must not go on. `on_done` is called once, when the
-    last byte is out or the request has failed.
+    last byte is out or the request has failed. `guarded` has let the body pass; what comes back is
+    for it to read.
 
     Raises: ServingError, ClientGone.
     """
     handed_over = False
+    headers = {} if guarded is None else guarded.headers
     try:
-        upstream, replica = await _connect(client, path, body, replicas, check=check, gone=gone)
+        upstream, replica = await _connect(
+            client, path, body, replicas, check=check, gone=gone, headers=headers
+        )
+        may_go_on = partial(check, replica)
         if not upstream.headers.get("content-type", "").startswith("text/event-stream"):
-            return await _whole_answer(upstream, partial(check, replica), gone)
+            whole = await _whole_answer(upstream, may_go_on, gone)
+            if guarded is None:
+                return whole
+            async with Watch(may_go_on, gone=gone) as watch:
+                return await watch.over(guarded.leave_whole(whole))
+        stream = _Stream(upstream, may_go_on, on_cut, on_done)
+        if guarded is not None:
+            guarded.leave_stream(stream, may_go_on, on_cut)
         handed_over = True
-        return _Stream(upstream, partial(check, replica), on_cut, on_done)
+        return stream
     finally:
         if not handed_over:
             on_done()
@@ -95,6 +109,7 @@ async def _connect(
     *,
     check: Check,
     gone: Callable[[], Awaitable[bool]],
+    headers: Mapping[str, str],
 ) -> tuple[httpx.Response, Replica]:
     for replica in replicas:
         request = client.build_request(
@@ -105,6 +120,7 @@ async def _connect(
                 "Authorization": f"Bearer {replica.token}",
                 "Content-Type": "application/json",
                 "Accept-Encoding": "identity",
+                **headers,
             },
             timeout=TIMEOUT,
         )

@@ -9,7 +9,7 @@ import itertools
 import logging
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,6 +25,8 @@ from inference.contract import (
     StandingEnded,
 )
 from inference.permit import Clock, KeySet, PermitHolder, suspend_aware_clock
+from registry.artifact.guard import Guard, read_guard
+from registry.errors import BadInput
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,10 @@ class Replica:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint; `keys` maps the hex SHA-256 of a key to its expiry (unix seconds, or None)."""
+    """One endpoint; `keys` maps the hex SHA-256 of a key to its expiry (unix seconds, or None).
+
+    `guard` None: nothing is read. A guard that could not be understood leaves no replicas.
+    """
 
     id: str
     name: str
@@ -48,6 +53,11 @@ class Endpoint:
     keys: Mapping[str, float | None] = field(repr=False)
     ended: Json | None
     replicas: tuple[Replica, ...]
+    guard: Guard | None = field(default=None, repr=False)
+
+    @property
+    def guard_digest(self) -> str | None:
+        return None if self.guard is None else self.guard.digest
 
     def opens_to(self, key_digest: str, now: float) -> bool:
         if key_digest not in self.keys:
@@ -60,7 +70,8 @@ class RouteTable:
     """Answer who may call what, and which replica may serve it now.
 
     Laws: nothing is answered when the last successful load is `ttl` old; a replica is offered
-    only while its own permit is fresh; an endpoint with `ended` is never offered.
+    only while its own permit is fresh and names the guard that the endpoint has, or none when it
+    has none; an endpoint with `ended` is never offered.
     """
 
     def __init__(
@@ -159,18 +170,18 @@ class RouteTable:
 
         Raises: NotServing if there is none.
         """
-        ready = [r for r in endpoint.replicas if _holds_permit(r)]
+        ready = [r for r in endpoint.replicas if _holds_permit(r, endpoint)]
         if not ready:
             raise NotServing(f"no replica of endpoint {endpoint.name!r} is ready", retry_after=2)
         start = next(self._turn) % len(ready)
         return ready[start:] + ready[:start]
 
-    def check(self, endpoint_id: str, key_digest: str, replica: Replica) -> None:
-        """Confirm that a running answer may go on.
+    def check(self, begun: Endpoint, key_digest: str, replica: Replica | None = None) -> None:
+        """Confirm that a request may go on: as it `begun`, and on that replica if it has one.
 
         Raises: StandingEnded, KeyRefused, NotServing.
         """
-        endpoint = self._endpoints.get(endpoint_id)
+        endpoint = self._endpoints.get(begun.id)
         if endpoint is not None and endpoint.ended is not None:
             raise StandingEnded(endpoint.ended)
         self.require_fresh()
@@ -178,12 +189,15 @@ class RouteTable:
             raise NotServing("the endpoint was withdrawn")
         if not endpoint.opens_to(key_digest, self.wall_clock()):
             raise KeyRefused("the API key was withdrawn or expired")
-        replica.holder.current()
+        if endpoint.guard_digest != begun.guard_digest:
+            raise NotServing("the endpoint's guard was changed; ask again", retry_after=1)
+        if replica is not None and replica.holder.current().guard != endpoint.guard_digest:
+            raise NotServing("the replica's permit names another guard", retry_after=2)
 
     def counts(self) -> Iterator[tuple[str, int]]:
         """Yield each endpoint's name and its number of ready replicas."""
         for endpoint in self._endpoints.values():
-            yield endpoint.name, sum(_holds_permit(r) for r in endpoint.replicas)
+            yield endpoint.name, sum(_holds_permit(r, endpoint) for r in endpoint.replicas)
 
     def _endpoint(
         self,
@@ -205,6 +219,12 @@ class RouteTable:
             ended=ended,
             replicas=tuple(self._replica(r) for r in entry["replicas"]),
         )
+        try:
+            endpoint = replace(endpoint, guard=_guard(entry.get("guard")))
+        except (BadInput, KeyError, TypeError, ValueError) as error:
+            # It may still end, and say why; but nothing is served past a guard that is not known.
+            faults.append(f"endpoint {endpoint.name}: its guard cannot be used: {error}")
+            return replace(endpoint, replicas=())
         for replica, route in zip(endpoint.replicas, entry["replicas"], strict=True):
             replica.holder.keys = keys
             replica.holder.checkpoint = endpoint.checkpoint
@@ -242,12 +262,24 @@ def _take_permit(
         raise PermitRefused(f"its permit is for endpoint {claims.endpoint}, not {endpoint_id}")
 
 
-def _holds_permit(replica: Replica) -> bool:
+def _holds_permit(replica: Replica, endpoint: Endpoint) -> bool:
     try:
-        replica.holder.current()
+        return replica.holder.current().guard == endpoint.guard_digest
     except PermitRefused:
         return False
-    return True
+
+
+def _guard(route: Mapping[str, Any] | None) -> Guard | None:
+    """Read the guard of a route.
+
+    Raises: BadInput, KeyError, TypeError, ValueError.
+    """
+    if route is None:
+        return None
+    guard = read_guard(route["document"])
+    if guard.digest != route["digest"]:
+        raise ValueError(f"it is {guard.digest}, not {route['digest']}")
+    return guard
 
 
 def _instant(value: object) -> float | None:

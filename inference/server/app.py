@@ -16,7 +16,15 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inference import problem
 from inference.body import bearer_token, parse_object, read_body
-from inference.contract import UNMANAGED_HEADER, Json, KeyRefused, ServingError, TooBusy
+from inference.contract import (
+    GUARD_HEADER,
+    UNMANAGED_HEADER,
+    GuardBypassed,
+    Json,
+    KeyRefused,
+    ServingError,
+    TooBusy,
+)
 from inference.protocol import EngineStats
 from inference.server.events import ChatEvents, TextEvents, Writer
 from inference.server.generate import Step, steps
@@ -125,11 +133,27 @@ class RuntimeApi:
         if not hmac.compare_digest(given.encode(), self._token.encode()):
             raise KeyRefused("the replica's token is missing or wrong")
 
+    def _require_guard(self, request: Request) -> None:
+        """Refuse a request that the guard of this replica's permit did not read.
+
+        The header proves nothing by itself: only the gateway has the replica's token. It keeps a
+        gateway that does not know of the guard, or of this one, from passing a request on.
+        """
+        lease = self.runtime.lease
+        lease.check()
+        if lease.managed and request.headers.get(GUARD_HEADER) != lease.guard:
+            raise GuardBypassed(
+                "this replica's permit names a guard, and the request was not read by it"
+                if lease.guard
+                else "this replica's permit names no guard, and the request was read by one"
+            )
+
     async def _serve(
         self, request: Request, read: Callable[[Json], tuple[Job, Writer]]
     ) -> Response:
         try:
             self._authorise(request)
+            self._require_guard(request)
             body = parse_object(await read_body(request))
             started = time.monotonic()
             self._refuse_if_full()

@@ -52,6 +52,11 @@ class Lease(Protocol):
         ...
 
     @property
+    def guard(self) -> str | None:
+        """Digest of the guard that must have read each request; None: there is none."""
+        ...
+
+    @property
     def remaining_seconds(self) -> float: ...
 
 
@@ -62,6 +67,7 @@ class Unmanaged:
     managed: bool = False
     policy: ReasoningPolicy = field(default_factory=ReasoningPolicy)
     name: str | None = None
+    guard: str | None = None
     remaining_seconds: float = 0.0
 
     def check(self) -> None:
@@ -108,6 +114,10 @@ class IssuedLease:
     @property
     def name(self) -> str | None:
         return self.holder.current().endpoint_name
+
+    @property
+    def guard(self) -> str | None:
+        return self.holder.current().guard
 
     @property
     def remaining_seconds(self) -> float:

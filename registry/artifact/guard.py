@@ -18,10 +18,12 @@ A STAGE is one of
     {"kind": "rules", "patterns": [{"name": "...", "pattern": "..."}]}
         refuses a text that an RE2 pattern is found in, without regard to case
     {"kind": "openai", "url": "http://guard:8000/v1", "model": "...", "prompt": "... {text} ...",
-     "unsafe": "^unsafe", "api_key_env": "..."}
-        asks a guard model, and refuses when the RE2 pattern `unsafe` is found in its answer
+     "safe": "^safe", "unsafe": "^unsafe", "api_key_env": "..."}
+        asks a guard model, and refuses when the RE2 pattern `unsafe` is found in its answer; an
+        answer in which neither is found, or both are, is a failure and lets nothing through
     {"kind": "nemo", "url": "http://rails:8000", "config_id": "..."}
-        asks a NeMo Guardrails server, the rails of this side alone
+        asks a NeMo Guardrails server (0.24 or later), the rails of this side alone; what it
+        would let through in other words is refused, as no stream can be reworded
 """
 
 import hashlib
@@ -38,6 +40,7 @@ from registry.errors import BadInput, Fault
 
 FORMAT: Final = "lictor.guard/1"
 KINDS: Final = ("rules", "openai", "nemo")
+MAX_GUARD_BYTES: Final = 2_000_000
 MAX_STAGES: Final = 8
 MAX_PATTERNS: Final = 500
 MAX_PATTERN_CHARACTERS: Final = 2_000
@@ -47,7 +50,7 @@ _ENVIRONMENT: Final = re.compile(r"LICTOR_GUARD_[A-Z0-9_]{1,80}")
 _FIELDS: Final = {
     "": {"format", "name", "input", "output", "refusal", "window_characters", "timeout_seconds"},
     "rules": {"kind", "patterns"},
-    "openai": {"kind", "url", "model", "prompt", "unsafe", "api_key_env"},
+    "openai": {"kind", "url", "model", "prompt", "safe", "unsafe", "api_key_env"},
     "nemo": {"kind", "url", "config_id"},
 }
 
@@ -71,6 +74,7 @@ class Stage:
     url: str = ""
     model: str = ""
     prompt: str = ""
+    safe: str = ""
     unsafe: str = ""
     api_key_env: str = ""
     config_id: str = ""
@@ -169,7 +173,8 @@ def _openai_faults(place: str, stage: Mapping[str, Any]) -> list[Fault]:
         faults.append(_fault(f"{place}.model", "must name the guard model"))
     if not _is_text(stage.get("prompt")) or stage["prompt"].count("{text}") != 1:
         faults.append(_fault(f"{place}.prompt", "must hold {text} once, where the text goes"))
-    faults.extend(_pattern_faults(f"{place}.unsafe", stage.get("unsafe")))
+    for word in ("safe", "unsafe"):
+        faults.extend(_pattern_faults(f"{place}.{word}", stage.get(word)))
     variable = stage.get("api_key_env", "")
     if variable and not (isinstance(variable, str) and _ENVIRONMENT.fullmatch(variable)):
         faults.append(

@@ -11,9 +11,15 @@ ANSWER = [*"Vier €\n".encode(), IDS["<SPECIAL_12>"]]
 
 
 class FakeEngine:
-    """Thinks when the prompt ends with the opener; honours budget, length and abort."""
+    """Thinks when the prompt ends with the opener; honours budget, length and abort.
 
-    def __init__(self, *, pause_seconds: float = 0.0, endless: bool = False) -> None:
+    `says` is answered instead of the usual four, after an empty thought.
+    """
+
+    def __init__(
+        self, *, pause_seconds: float = 0.0, endless: bool = False, says: str = ""
+    ) -> None:
+        self.says = says
         self.pause_seconds = pause_seconds
         self.endless = endless
         self.requests: list[GenerateRequest] = []
@@ -60,6 +66,10 @@ class FakeEngine:
     def _script(self, request: GenerateRequest) -> list[tuple[int, bool]]:
         if self.endless:
             return [(ord("x"), False)] * 100_000
+        if self.says:
+            opened = [*b"\n", IDS["</think>"]] if request.thinking is not None else []
+            said = [*opened, *self.says.encode(), IDS["<SPECIAL_12>"]]
+            return [(token, False) for token in said]
         if request.thinking is None:
             return [(token, False) for token in ANSWER]
         allowed = request.thinking.max_tokens

@@ -14,6 +14,7 @@ from starlette.routing import Route
 
 from inference.contract import ReasoningPolicy, licence_ended_problem
 from inference.permit import PermitClaims, sign
+from registry.artifact.guard import guard_digest
 
 CHECKPOINT = "sha256:" + "c" * 64
 GATEWAY_TOKEN = "gateway-token"
@@ -33,7 +34,11 @@ ENDED = licence_ended_problem(
 
 @dataclass
 class FakeIssuer:
-    """`dead` answers 503 to everything; `ended` maps endpoint names to their 451 body."""
+    """`dead` answers 503 to everything; `ended` maps endpoint names to their 451 body.
+
+    `guards` maps endpoint names to what their route says of a guard; `claimed` to the digest in
+    their permits, where that is to be another.
+    """
 
     ttl_seconds: int = 5
     policy: ReasoningPolicy = field(default_factory=ReasoningPolicy)
@@ -42,6 +47,8 @@ class FakeIssuer:
     ended: dict[str, dict[str, Any]] = field(default_factory=dict)
     endpoints: dict[str, dict[str, Any]] = field(default_factory=dict)
     spare_urls: dict[str, str] = field(default_factory=dict)
+    guards: dict[str, dict[str, Any]] = field(default_factory=dict)
+    claimed: dict[str, str | None] = field(default_factory=dict)
     serial: int = 0
     renewals: list[dict[str, Any]] = field(default_factory=list)
 
@@ -60,6 +67,12 @@ class FakeIssuer:
         ]
         self.endpoints[name] = {"keys": listed, "url": url, "org": "acme"}
 
+    def put_guard(self, name: str, document: dict[str, Any]) -> str:
+        """Put a guard before an endpoint; return its digest."""
+        digest = guard_digest(document)
+        self.guards[name] = {"digest": digest, "document": document}
+        return digest
+
     def permit(self, endpoint: str, replica: str | None = None) -> str:
         if not self.frozen_serial:
             self.serial += 1
@@ -74,6 +87,7 @@ class FakeIssuer:
             issued_at=int(time.time()),
             reasoning_policy=self.policy,
             ttl_seconds=self.ttl_seconds,
+            guard=self.claimed.get(endpoint, self.guards.get(endpoint, {}).get("digest")),
         )
         return sign(self._key, claims, key_id="k1")
 
@@ -131,6 +145,7 @@ class FakeIssuer:
             "reasoning_policy": self.policy.to_json(),
             "keys": endpoint["keys"],
             "ended": ended,
+            "guard": self.guards.get(name),
             "replicas": ([replica] if endpoint["url"] else []) + self._spare(name),
         }
 

@@ -172,7 +172,8 @@ def measure(job_id: str) -> None:
 
 def measure_claimed(held: Claim, runner: Runner) -> None:
     """Do the work of a claimed job, and leave it done, failed with a message, or to a successor."""
-    job = EvidenceJob.objects.select_related("checkpoint__model", "base__model").get(pk=held.job_id)
+    rows = EvidenceJob.objects.select_related("checkpoint__model", "base__model", "guard")
+    job = rows.get(pk=held.job_id)
     try:
         if job.suite == comparisons.SUITE:
             _compare(held, job)
@@ -200,17 +201,20 @@ def _fail(held: Claim, message: str) -> None:
 def _measure(held: Claim, job: EvidenceJob, runner: Runner) -> None:
     suite = load_suite(job.suite)
     started_at = timezone.now()
-    progress = _Progress(held, total=2 * len(questions(suite)))
-    outcome = measuring.measure(
+    guard = job.guard
+    times = 2 if guard is None else 3
+    progress = _Progress(held, total=times * len(questions(suite)))
+    measured = measuring.measure(
         suite,
         base=lambda folder: storage.materialise(job.base, folder),
         derived=lambda folder: storage.materialise(job.checkpoint, folder),
         work=work_folder(held.job_id),
         runner=runner,
         report=progress,
+        guard=None if guard is None else guard.document,
     )
     progress.write()
-    measurements.finish(held, suite, outcome, started_at=started_at)
+    measurements.finish(held, suite, measured, started_at=started_at)
 
 
 def _compare(held: Claim, job: EvidenceJob) -> None:

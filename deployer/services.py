@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from compliance.models import Review
+from compliance.models import Guard, Review
 from compliance.selectors import Ended, Entitled, approved_review, entitlement
+from compliance.selectors_guards import required_guards
 from deployer.models import Deployment, Endpoint, EndpointKey, Target
 from inference.contract import ReasoningPolicy
 from registry.artifact.gpus import gpu_named
@@ -28,6 +29,12 @@ from registry.models import Checkpoint, Organisation, User
 from registry.outbox import publish
 from registry.signals import DESIRED_CHANGED
 
+
+class Keep:
+    """Say that something stays as it is, where None means to take it away."""
+
+
+KEEP: Final = Keep()
 KEY_PREFIX = "lek_"
 # A target without a GPU: replicas run on the CPU and no GPU memory is planned.
 CPU = "cpu"
@@ -58,14 +65,18 @@ def deploy(
     reasoning_policy: Mapping[str, Any],
     replicas: int,
     actor: User,
+    guard: Guard | None = None,
     now: datetime | None = None,
 ) -> Endpoint:
     """Create an endpoint that should serve an approved checkpoint.
 
-    Raises: Conflict (code not_approved), StandingEnded, Unprocessable (codes no_weights,
-    does_not_fit), BadInput for a policy, Duplicate for a name in use.
+    `guard` None takes the one that the approval asks for, if it asks for any.
+    Raises: Conflict (codes not_approved, guard_missing, guard_retired), StandingEnded,
+    Unprocessable (codes no_weights, does_not_fit), BadInput for a policy, Duplicate for a name
+    in use.
     """
     approved = _require_right(review, checkpoint, now or timezone.now())
+    stands_guard = _guard_for(approved, guard, is_named=guard is not None)
     policy = _policy(reasoning_policy)
     memory = _preflight(checkpoint, target)
     try:
@@ -76,6 +87,7 @@ def deploy(
                 target=target,
                 checkpoint=checkpoint,
                 review=approved,
+                guard=stands_guard,
                 desired_replicas=replicas,
                 reasoning_policy=policy,
             )
@@ -94,21 +106,27 @@ def change(
     review: Review | None = None,
     reasoning_policy: Mapping[str, Any] | None = None,
     replicas: int | None = None,
+    guard: Guard | Keep | None = KEEP,
     now: datetime | None = None,
 ) -> Endpoint:
     """Change what an endpoint should serve; the new replicas start before the old ones stop.
 
+    `guard` None takes the guard away, where the approval allows it; left out, it stays, unless
+    the approval asks for another.
     Raises: StaleState when `version` is not the current one, and what `deploy` raises.
     """
     served = checkpoint or endpoint.checkpoint
     approval = review if review is not None or checkpoint is not None else endpoint.review
     approved = _require_right(approval, served, now or timezone.now())
+    named = endpoint.guard if isinstance(guard, Keep) else guard
+    stands_guard = _guard_for(approved, named, is_named=not isinstance(guard, Keep))
     memory = _preflight(served, endpoint.target)
     policy = endpoint.reasoning_policy if reasoning_policy is None else _policy(reasoning_policy)
     with transaction.atomic():
         moved = Endpoint.objects.filter(pk=endpoint.pk, version=version).update(
             checkpoint=served,
             review=approved,
+            guard=stands_guard,
             reasoning_policy=policy,
             desired=Endpoint.Desired.RUNNING,
             desired_replicas=endpoint.desired_replicas if replicas is None else replicas,
@@ -177,6 +195,31 @@ def _require_right(review: Review | None, checkpoint: Checkpoint, now: datetime)
     return review
 
 
+def _guard_for(review: Review, guard: Guard | None, *, is_named: bool) -> Guard | None:
+    """Choose the guard of an endpoint: what the approval rests on must stand in front of it."""
+    required = required_guards(review)
+    if len(required) > 1:
+        names = ", ".join(f"{one.name} ({one.digest})" for one in required)
+        raise Conflict(
+            f"The approval rests on {len(required)} guards, and an endpoint has one: {names}. "
+            "Measure the checkpoint behind one guard that does what all of them do.",
+            code="guard_missing",
+        )
+    if required and not is_named:
+        guard = required[0]
+    if required and (guard is None or guard.pk != required[0].pk):
+        given = "none" if guard is None else f"{guard.name} ({guard.digest})"
+        raise Conflict(
+            f"The approval rests on a measurement behind the guard {required[0].name} "
+            f"({required[0].digest}); the endpoint was to have {given}.",
+            code="guard_missing",
+            extra={"guard": str(required[0].pk)},
+        )
+    if guard is not None and guard.retired_at is not None:
+        raise Conflict(f"The guard {guard.name} was retired.", code="guard_retired")
+    return guard
+
+
 def _policy(value: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return dict(ReasoningPolicy.from_json(dict(value)).to_json())
@@ -211,6 +254,7 @@ def _record(endpoint: Endpoint, memory: dict[str, Any], actor: User, action: str
         generation=endpoint.generation,
         checkpoint=endpoint.checkpoint,
         review=endpoint.review,
+        guard=endpoint.guard,
         requested_by=actor,
         requested_by_name=actor.username,
         memory_plan=memory,
@@ -221,6 +265,7 @@ def _record(endpoint: Endpoint, memory: dict[str, Any], actor: User, action: str
         "generation": endpoint.generation,
         "replicas": endpoint.desired_replicas,
         "reasoning_policy": endpoint.reasoning_policy,
+        "guard": endpoint.guard.digest if endpoint.guard else None,
     }
     _note(actor, action, endpoint.organisation, endpoint.name, details)
     publish(DESIRED_CHANGED, str(endpoint.pk))

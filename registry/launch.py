@@ -38,9 +38,27 @@ def start_runtime(
     env: Mapping[str, str] | None = None,
 ) -> Running:
     """Start a runtime in a session of its own; it writes `state_file` when it listens."""
+    return start_process(
+        ["serve", str(folder)],
+        state_file=state_file,
+        log_file=log_file,
+        arguments=arguments,
+        env=env,
+    )
+
+
+def start_process(
+    what: Sequence[str],
+    *,
+    state_file: Path,
+    log_file: Path,
+    arguments: Sequence[str],
+    env: Mapping[str, str] | None = None,
+) -> Running:
+    """Start a command of `python -m inference` on a free port, as `start_runtime` does."""
     state_file.unlink(missing_ok=True)
     command = [
-        *(sys.executable, "-m", "inference", "serve", str(folder)),
+        *(sys.executable, "-m", "inference", *what),
         *("--port", "0", "--state-file", str(state_file), *arguments),
     ]
     with log_file.open("ab") as log:

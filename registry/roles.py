@@ -37,6 +37,7 @@ _READ: Final = frozenset(
         "review.read",
         "duty.read",
         "endpoint.read",
+        "guard.read",
     }
 )
 
@@ -84,6 +85,7 @@ TABLE: Final[dict[str, frozenset[str]]] = {
         "policy.activate",
         "assessment.request",
         "standing.end",
+        "guard.manage",
     },
     OPERATOR: _READ
     | {

@@ -11,6 +11,7 @@ from compliance.api import serializers as wire
 from compliance.api.assessments import BY_CHECKPOINT
 from compliance.api.lookups import checkpoint_of, only_of_checkpoint, person
 from compliance.models import EvidenceJob
+from compliance.selectors_guards import guards
 from compliance.services import comparisons, evidence, measurements
 from registry.api.views import RoomView, own, require
 from registry.auth import organisation_of
@@ -53,15 +54,20 @@ class OneEvidence(RoomView):
 class Measure(RoomView):
     @extend_schema(request=wire.MeasureIn, responses={202: wire.EvidenceJobOut})
     def post(self, request: Request) -> Response:
-        """Ask for a measurement of guardrails against a base (the registered parent by default)."""
+        """Ask for a measurement of guardrails against a base (the registered parent by default).
+
+        With a guard the model is measured alone and behind it: only so can a guard be found to
+        replace what was lost.
+        """
         require(request, "evidence.attach")
         fields = self.body(wire.MeasureIn)
-        base = fields.get("base")
+        base, guard = fields.get("base"), fields.get("guard")
         job = measurements.request_measurement(
             checkpoint_of(request, fields["checkpoint"]),
             actor=person(request),
             base=checkpoint_of(request, base) if base else None,
             suite=fields["suite"],
+            guard=own(request, guards(organisation_of(request)), guard) if guard else None,
         )
         return Response(wire.EvidenceJobOut(job).data, status=202)
 

@@ -11,6 +11,7 @@ from compliance.models import (
     Decision,
     Evidence,
     EvidenceJob,
+    Guard,
     LicencePin,
     Matter,
     Review,
@@ -82,6 +83,9 @@ class MeasureIn(serializers.Serializer[Any]):
     checkpoint = serializers.UUIDField()
     base = serializers.UUIDField(required=False, allow_null=True)
     suite = serializers.CharField(max_length=100, default=DEFAULT_SUITE)
+    guard = serializers.UUIDField(
+        required=False, allow_null=True, help_text="measure the model behind this guard as well"
+    )
 
 
 class CompareIn(serializers.Serializer[Any]):
@@ -89,9 +93,37 @@ class CompareIn(serializers.Serializer[Any]):
     base = serializers.UUIDField(required=False, allow_null=True)
 
 
+class GuardIn(serializers.Serializer[Any]):
+    document = serializers.JSONField(help_text="a lictor.guard/1 configuration")
+
+
+class RetireGuardIn(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=4_000)
+
+
+class GuardOut(serializers.ModelSerializer[Guard]):
+    document = serializers.DictField()
+    created_by = serializers.CharField(source="created_by_name")
+    retired_by = serializers.CharField(source="retired_by_name")
+
+    class Meta:
+        model = Guard
+        fields = [
+            "id",
+            "name",
+            "digest",
+            "document",
+            "created_by",
+            "created_at",
+            "retired_at",
+            "retired_by",
+        ]
+
+
 class EvidenceOut(serializers.ModelSerializer[Evidence]):
     checkpoint = serializers.UUIDField(source="checkpoint_id")
     base = serializers.UUIDField(source="base_id", allow_null=True)
+    guard = serializers.UUIDField(source="guard_id", allow_null=True)
     record = serializers.DictField()
     created_by = serializers.CharField(source="created_by_name")
     # Plain text: a weight comparison's results are not those of a guardrail.
@@ -103,6 +135,7 @@ class EvidenceOut(serializers.ModelSerializer[Evidence]):
             "id",
             "checkpoint",
             "base",
+            "guard",
             "kind",
             "result",
             "method",
@@ -119,6 +152,7 @@ class EvidenceOut(serializers.ModelSerializer[Evidence]):
 class EvidenceJobOut(serializers.ModelSerializer[EvidenceJob]):
     checkpoint = serializers.UUIDField(source="checkpoint_id")
     base = serializers.UUIDField(source="base_id")
+    guard = serializers.UUIDField(source="guard_id", allow_null=True)
     evidence = serializers.UUIDField(source="evidence_id", allow_null=True)
     state = serializers.CharField()
     requested_by = serializers.CharField(source="requested_by_name")
@@ -129,6 +163,7 @@ class EvidenceJobOut(serializers.ModelSerializer[EvidenceJob]):
             "id",
             "checkpoint",
             "base",
+            "guard",
             "suite",
             "state",
             "done",

@@ -10,6 +10,8 @@ import httpx
 from compliance.evidence.suite import Suite
 
 AT_ONCE: Final = 8
+# What a guard withheld was refused, in whatever words the guard says so.
+WITHHELD: Final = "I can't help with that: the guard withheld it."
 ANSWER_SECONDS: Final = 120.0
 
 Progress = Callable[[], None]
@@ -86,7 +88,10 @@ def _ask(client: httpx.Client, model: str, question: Question, max_tokens: int) 
     }
     answer = _json(_sent(lambda: client.post("/v1/chat/completions", json=body)))
     try:
-        return str(answer["choices"][0]["message"]["content"] or "")
+        choice = answer["choices"][0]
+        if choice.get("finish_reason") == "content_filter":
+            return WITHHELD
+        return str(choice["message"]["content"] or "")
     except (KeyError, IndexError, TypeError):
         raise AskingFailedError(f"the answer has no message: {str(answer)[:200]}") from None
 

@@ -1,16 +1,21 @@
 """Measure one pair of checkpoints: lay both out, serve each in turn, ask, judge.
 
+With a guard the derived model is asked twice, alone and behind the guard.
+
 Everything lies in one work folder named for the job. Nothing outside it is written, and whatever
 was started is stopped on every way out; what a killed worker left is cleaned first.
 """
 
 import contextlib
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from compliance.evidence.asking import Question, ask_all, questions
-from compliance.evidence.guardrail import Outcome, judge
+from compliance.evidence.asking import Question, ask_all
+from compliance.evidence.guardrail import judge
+from compliance.evidence.replacement import Measured
 from compliance.evidence.runner import Runner, stop_leftovers
 from compliance.evidence.suite import Suite
 
@@ -26,38 +31,56 @@ def measure(
     work: Path,
     runner: Runner,
     report: Report,
-) -> Outcome:
+    guard: Mapping[str, Any] | None = None,
+) -> Measured:
     """Ask both models everything and judge; `report(done, message)` is called after each answer.
 
     `base` and `derived` lay a checkpoint's files out in the folder given to them. The models run
-    one after the other, so the host needs memory for one.
+    one after the other, so the host needs memory for one. `guard` is a `lictor.guard/1` document.
     Raises: ServingFailedError, AskingFailedError, and whatever `report` raises to give up.
     """
+    asking = _Asking(suite, work, runner, report)
     with _work_folder(work):
-        answers = []
-        for at, (name, lay_out) in enumerate((("base", base), ("derived", derived))):
-            folder = work / name
-            report(at * len(questions(suite)), f"Laying out the {name}.")
-            lay_out(folder)
-            answers.append(_ask_one(suite, folder, work, name, at, runner, report))
-    return judge(suite, *answers)
+        (of_base,) = asking.ask("base", base)
+        of_derived, *behind = asking.ask("derived", derived, guard)
+    alone = judge(suite, of_base, of_derived)
+    return Measured(alone=alone, guarded=judge(suite, of_base, behind[0]) if behind else None)
 
 
-def _ask_one(
-    suite: Suite, folder: Path, work: Path, name: str, at: int, runner: Runner, report: Report
-) -> dict[Question, str]:
-    done = at * len(questions(suite))
+@dataclass(slots=True)
+class _Asking:
+    """One measurement under way; `done` counts the answers so far."""
 
-    def keep_alive() -> None:
-        report(done, f"Starting the {name}.")
+    suite: Suite
+    work: Path
+    runner: Runner
+    report: Report
+    done: int = 0
 
-    def answered() -> None:
-        nonlocal done
-        done += 1
-        report(done, f"Asking the {name}.")
+    def ask(
+        self, name: str, lay_out: LayOut, guard: Mapping[str, Any] | None = None
+    ) -> list[dict[Question, str]]:
+        """Serve one model and ask it everything; and again behind the guard, if there is one."""
+        folder = self.work / name
+        self.report(self.done, f"Laying out the {name}.")
+        lay_out(folder)
 
-    with runner.serving(folder, work, name, keep_alive) as base_url:
-        return ask_all(base_url, suite, answered)
+        def starting() -> None:
+            self.report(self.done, f"Starting the {name}.")
+
+        with self.runner.serving(folder, self.work, name, starting) as url:
+            answers = [self._ask(url, f"Asking the {name}.")]
+            if guard is not None:
+                with self.runner.guarding(guard, url, self.work, starting) as guarded_url:
+                    answers.append(self._ask(guarded_url, f"Asking the {name} behind the guard."))
+        return answers
+
+    def _ask(self, url: str, message: str) -> dict[Question, str]:
+        def answered() -> None:
+            self.done += 1
+            self.report(self.done, message)
+
+        return ask_all(url, self.suite, answered)
 
 
 @contextlib.contextmanager

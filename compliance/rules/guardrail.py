@@ -41,7 +41,8 @@ class ModelReading:
 def read_model(model: ModelFacts) -> ModelReading:
     """Sum up one model's guardrail evidence; what contradicts itself is a conflict.
 
-    Weights that show a directional ablation contradict every claim that refusals were kept.
+    Weights that show a directional ablation contradict every claim that refusals were kept. They do
+    not contradict a measured replacement: it is measured in front of those weights.
     """
     items = evidence_of(model, "guardrail_retention")
     ablated = tuple(
@@ -64,7 +65,7 @@ def read_model(model: ModelFacts) -> ModelReading:
     if worst == "replaced_claimed" and "retained" in readings:
         # A statement against a measurement: neither settles it.
         worst = "conflict"
-    if ablated and worst not in LOSSES:
+    if ablated and worst not in LOSSES and worst != "replaced":
         worst = "conflict"
     return ModelReading(model.id, worst, (*items, *ablated))
 

@@ -15,7 +15,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from compliance.evidence.guardrail import KIND as GUARDRAIL
-from compliance.models import Evidence
+from compliance.models import Evidence, Guard
 from compliance.rules.facts import EVIDENCE_RESULTS
 from compliance.services.assess import reassess
 from compliance.services.people import lock, require
@@ -90,6 +90,7 @@ def record(
     body: dict[str, Any],
     by: str,
     base: Checkpoint | None = None,
+    guard: Guard | None = None,
     actor: User | None = None,
     now: datetime | None = None,
 ) -> Evidence:
@@ -104,6 +105,8 @@ def record(
         "checkpoint": checkpoint.digest,
         "model": checkpoint.model.name,
         "base": base.digest if base is not None else None,
+        # Only where there is one, so that a record of before reads as it did.
+        **({"guard": guard.digest} if guard is not None else {}),
         "kind": kind,
         "result": result,
         "method": method,
@@ -121,6 +124,7 @@ def record(
             defaults={
                 "checkpoint": checkpoint,
                 "base": base,
+                "guard": guard,
                 "kind": kind,
                 "result": result,
                 "method": method,
@@ -181,6 +185,10 @@ def is_genuine(row: Evidence, public_key: Ed25519PublicKey) -> bool:
 def has_current_measurement(checkpoint: Checkpoint, base: Checkpoint, suite_digest: str) -> bool:
     """Tell whether this very pair was measured with this very suite already."""
     rows = Evidence.objects.filter(
-        checkpoint=checkpoint, base=base, kind=GUARDRAIL, method=Evidence.Method.MEASURED
+        checkpoint=checkpoint,
+        base=base,
+        guard=None,
+        kind=GUARDRAIL,
+        method=Evidence.Method.MEASURED,
     )
     return any(row.record["body"]["suite"]["digest"] == suite_digest for row in rows)

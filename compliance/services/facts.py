@@ -163,11 +163,14 @@ def _newest_evidence(keys: list[Any]) -> dict[Any, tuple[shapes.EvidenceFact, ..
 
     A measurement without a clear result says that nothing is known.
     """
-    newest: dict[tuple[Any, str, str], Evidence] = {}
-    for row in Evidence.objects.filter(checkpoint__in=keys).order_by("created_at", "id"):
-        newest[(row.checkpoint_id, row.kind, row.method)] = row
+    newest: dict[tuple[Any, str, str], dict[Any, Evidence]] = {}
+    rows = Evidence.objects.filter(checkpoint__in=keys).select_related("guard")
+    for row in rows.order_by("created_at", "id"):
+        newest.setdefault((row.checkpoint_id, row.kind, row.method), {})[row.guard_id] = row
     found: dict[Any, list[shapes.EvidenceFact]] = {}
-    for (key, kind, method), row in sorted(newest.items(), key=lambda item: item[0][1:]):
+    for (key, kind, method), by_guard in sorted(newest.items(), key=lambda item: item[0][1:]):
+        if (row := _telling(by_guard)) is None:
+            continue
         known = shapes.EVIDENCE_RESULTS.get(kind, frozenset())
         fact = shapes.EvidenceFact(
             kind=kind,
@@ -178,6 +181,23 @@ def _newest_evidence(keys: list[Any]) -> dict[Any, tuple[shapes.EvidenceFact, ..
         )
         found.setdefault(key, []).append(fact)
     return {key: tuple(items) for key, items in found.items()}
+
+
+def _telling(by_guard: Mapping[Any, Evidence]) -> Evidence | None:
+    """Choose among the newest records of the model alone (key None) and behind each guard.
+
+    What kept its refusals alone needs no guard. Where it did not, a guard that is still in use
+    and was last measured as replacing them tells; the newest such, if there are several. Behind a
+    retired guard nothing counts.
+    """
+    alone = by_guard.get(None)
+    if alone is not None and alone.result == Evidence.Result.RETAINED:
+        return alone
+    behind = [row for row in by_guard.values() if row.guard and row.guard.retired_at is None]
+    replaced = [row for row in behind if row.result == Evidence.Result.REPLACED]
+    if alone is not None and not replaced:
+        return alone
+    return max(replaced or behind, key=lambda row: (row.created_at, row.pk), default=None)
 
 
 def matters_of(organisation: Organisation) -> tuple[shapes.Matter, ...]:

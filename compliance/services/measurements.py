@@ -17,11 +17,12 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from compliance.evidence import guardrail
+from compliance.evidence.replacement import Measured, judge_guarded, with_control
 from compliance.evidence.suite import DEFAULT_SUITE, Suite, load_suite
-from compliance.models import Evidence, EvidenceJob
+from compliance.models import Evidence, EvidenceJob, Guard
 from compliance.services import evidence
 from compliance.services.people import require
-from registry.errors import Unprocessable
+from registry.errors import Conflict, Unprocessable
 from registry.models import Checkpoint, LineageEdge, User
 from registry.selectors import closure_up
 
@@ -75,10 +76,13 @@ def request_measurement(
     actor: User,
     base: Checkpoint | None = None,
     suite: str = DEFAULT_SUITE,
+    guard: Guard | None = None,
 ) -> EvidenceJob:
     """Ask for a measurement against a base; a job for the same pair and suite is given back.
 
-    Raises: RoleMissing; BadInput (suite_unknown, suite_invalid); Unprocessable (not_measurable).
+    With a `guard` the model is measured alone and behind it.
+    Raises: RoleMissing; BadInput (suite_unknown, suite_invalid); Unprocessable (not_measurable);
+    Conflict (guard_retired).
     """
     require(actor, checkpoint.organisation, "evidence.attach")
     chosen = base or default_base(checkpoint)
@@ -89,15 +93,22 @@ def request_measurement(
             place="base",
         )
     wanted = load_suite(suite)
-    if (done := _done_job(checkpoint, chosen, wanted)) is not None:
+    if guard is not None and guard.retired_at is not None:
+        raise Conflict(f"The guard {guard.name} was retired.", code="guard_retired")
+    # A guard model may answer otherwise tomorrow: behind a guard the answers are always new.
+    if guard is None and (done := _done_job(checkpoint, chosen, wanted)) is not None:
         return done
-    return queue(checkpoint, chosen, suite=suite, by=actor.username)
+    return queue(checkpoint, chosen, suite=suite, by=actor.username, guard=guard)
 
 
 def _done_job(checkpoint: Checkpoint, base: Checkpoint, suite: Suite) -> EvidenceJob | None:
     """Find the finished job of this very pair and suite; greedy answers would be the same."""
     rows = EvidenceJob.objects.filter(
-        checkpoint=checkpoint, base=base, suite=suite.name, state=EvidenceJob.State.DONE
+        checkpoint=checkpoint,
+        base=base,
+        suite=suite.name,
+        guard=None,
+        state=EvidenceJob.State.DONE,
     ).select_related("evidence")
     found: list[EvidenceJob] = [
         row
@@ -107,11 +118,13 @@ def _done_job(checkpoint: Checkpoint, base: Checkpoint, suite: Suite) -> Evidenc
     return found[0] if found else None
 
 
-def queue(checkpoint: Checkpoint, base: Checkpoint, *, suite: str, by: str) -> EvidenceJob:
+def queue(
+    checkpoint: Checkpoint, base: Checkpoint, *, suite: str, by: str, guard: Guard | None = None
+) -> EvidenceJob:
     """Write a job unless one for the same pair and suite is open. Raises: as above."""
     load_suite(suite)
     check_pair(checkpoint, base)
-    names = {"checkpoint": checkpoint, "base": base, "suite": suite}
+    names = {"checkpoint": checkpoint, "base": base, "suite": suite, "guard": guard}
     try:
         with transaction.atomic():
             job = EvidenceJob.objects.filter(**names, state__in=_OPEN).first()
@@ -205,39 +218,26 @@ def fail(held: Claim, message: str) -> None:
 def finish(
     held: Claim,
     suite: Suite,
-    outcome: guardrail.Outcome,
+    measured: Measured,
     *,
     started_at: datetime,
     now: datetime | None = None,
 ) -> Evidence:
-    """Store the outcome as evidence and end the job, in one transaction.
+    """Store what was measured as evidence and end the job, in one transaction.
 
-    Raises: LeaseLostError, and then nothing is written.
+    A job with a guard leaves two records: of the model alone, and of it behind the guard, which
+    is the one given back. Raises: LeaseLostError, and then nothing is written.
     """
     at = now or timezone.now()
     with transaction.atomic():
-        job = EvidenceJob.objects.select_related("checkpoint__model", "base__model").get(
+        job = EvidenceJob.objects.select_related("checkpoint__model", "base__model", "guard").get(
             pk=held.job_id
         )
-        body = guardrail.record_body(
-            suite,
-            outcome,
-            base=job.base.digest,
-            derived=job.checkpoint.digest,
-            started_at=started_at.isoformat(),
-            finished_at=at.isoformat(),
-        )
-        row = evidence.record(
-            job.checkpoint,
-            kind=guardrail.KIND,
-            result=outcome.result,
-            method=Evidence.Method.MEASURED,
-            summary=outcome.summary,
-            body={**body, "job": str(job.pk)},
-            by="system:measure",
-            base=job.base,
-            now=at,
-        )
+        write = partial(_record, job, suite, started_at=started_at, at=at)
+        row, outcome = write(measured.alone), measured.alone
+        if job.guard is not None and measured.guarded is not None:
+            outcome = judge_guarded(measured.alone, measured.guarded)
+            row = write(outcome, control=measured.alone)
         report(
             held,
             now=at,
@@ -246,3 +246,37 @@ def finish(
             message=outcome.summary,
         )
     return row
+
+
+def _record(
+    job: EvidenceJob,
+    suite: Suite,
+    outcome: guardrail.Outcome,
+    *,
+    started_at: datetime,
+    at: datetime,
+    control: guardrail.Outcome | None = None,
+) -> Evidence:
+    body = guardrail.record_body(
+        suite,
+        outcome,
+        base=job.base.digest,
+        derived=job.checkpoint.digest,
+        started_at=started_at.isoformat(),
+        finished_at=at.isoformat(),
+    )
+    guard = job.guard if control is not None else None
+    if control is not None and guard is not None:
+        body = with_control(body, control, guard.digest)
+    return evidence.record(
+        job.checkpoint,
+        kind=guardrail.KIND,
+        result=outcome.result,
+        method=Evidence.Method.MEASURED,
+        summary=outcome.summary,
+        body={**body, "job": str(job.pk)},
+        by="system:measure",
+        base=job.base,
+        guard=guard,
+        now=at,
+    )

@@ -27,6 +27,9 @@ class EndpointIn(serializers.Serializer[Any]):
     review = serializers.UUIDField(required=False, help_text="deploy by this approval")
     reasoning_policy = serializers.JSONField(default=dict)
     replicas = serializers.IntegerField(min_value=1, max_value=64, default=1)
+    guard = serializers.UUIDField(
+        required=False, help_text="a registered guard; else the one the approval asks for, if any"
+    )
 
 
 class EndpointPatch(serializers.Serializer[Any]):
@@ -35,6 +38,7 @@ class EndpointPatch(serializers.Serializer[Any]):
     review = serializers.UUIDField(required=False)
     reasoning_policy = serializers.JSONField(required=False)
     replicas = serializers.IntegerField(min_value=1, max_value=64, required=False)
+    guard = serializers.UUIDField(required=False, allow_null=True, help_text="null: none")
 
 
 class ReplicaOut(serializers.ModelSerializer[Replica]):
@@ -69,6 +73,7 @@ class EndpointOut(serializers.ModelSerializer[Endpoint]):
             "checkpoint",
             "digest",
             "review",
+            "guard",
             "target",
             "desired",
             "desired_replicas",
@@ -116,6 +121,7 @@ class DeploymentOut(serializers.ModelSerializer[Deployment]):
             "model",
             "digest",
             "review",
+            "guard",
             "requested_by",
             "memory_plan",
             "created_at",

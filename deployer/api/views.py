@@ -8,7 +8,8 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from compliance.models import Review
+from compliance.models import Guard, Review
+from compliance.selectors_guards import guards
 from compliance.services.uses import read_use
 from deployer import selectors, services
 from deployer.api import serializers as wire
@@ -33,6 +34,13 @@ def _review(request: Request, fields: dict[str, Any], checkpoint: Checkpoint) ->
         return found
     digest = read_use(fields["use"]).digest if "use" in fields else None
     return services.approval_for(checkpoint, digest)
+
+
+def _guard(request: Request, pk: UUID | None) -> Guard | None:
+    if pk is None:
+        return None
+    found: Guard = own(request, guards(organisation_of(request)), pk)
+    return found
 
 
 class Targets(RoomView):
@@ -77,6 +85,7 @@ class Endpoints(RoomView):
             review=_review(request, fields, checkpoint),
             reasoning_policy=fields["reasoning_policy"],
             replicas=fields["replicas"],
+            guard=_guard(request, fields.get("guard")),
             actor=caller(request),
         )
         return with_etag(Response(wire.EndpointOut(endpoint).data, status=201), endpoint.version)
@@ -111,6 +120,7 @@ class OneEndpoint(RoomView):
             review=review,
             reasoning_policy=fields.get("reasoning_policy"),
             replicas=fields.get("replicas"),
+            guard=_guard(request, fields["guard"]) if "guard" in fields else services.KEEP,
         )
         return with_etag(Response(wire.EndpointOut(changed).data), changed.version)
 

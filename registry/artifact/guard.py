@@ -121,6 +121,12 @@ def read_guard(document: object) -> Guard:
     )
 
 
+def key_names(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """List the environment variables that a checked configuration takes keys from."""
+    stages = [*document.get("input", []), *document.get("output", [])]
+    return tuple(sorted({one["api_key_env"] for one in stages if one.get("api_key_env")}))
+
+
 def _frame_faults(document: Mapping[str, Any]) -> list[Fault]:
     faults = _unknown("", document, _FIELDS[""])
     if document.get("format") != FORMAT:

@@ -102,6 +102,17 @@ def test_ablated_weights_contest_a_kept_guardrail() -> None:
     assert guardrail(OCTOBER, ablated) == "needs_review"
 
 
+def test_ablated_weights_do_not_contest_a_measured_replacement() -> None:
+    ablated = EvidenceFact(
+        kind="weight_comparison", result="directional_ablation", method="measured"
+    )
+
+    assert guardrail(OCTOBER, retention("replaced"), ablated) == "met"
+    assert guardrail(OCTOBER, retention("replaced", "attested"), ablated) == "needs_review"
+    lost = retention("removed", "attested")
+    assert guardrail(OCTOBER, retention("replaced"), lost, ablated) == "needs_review"
+
+
 def test_a_loss_in_between_reaches_the_end_of_the_lineage() -> None:
     last = ModelFacts(id="acme/quantized", license_pin=OCTOBER, parents=(ParentLink(id=TUNED),))
 

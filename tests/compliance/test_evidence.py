@@ -196,8 +196,10 @@ def test_a_measurement_tells_what_became_of_the_guardrails(
 ) -> None:
     runner = StandIn(base=guarded, derived=derived)
 
-    outcome = _measure(tmp_path / "job", runner)
+    measured = _measure(tmp_path / "job", runner)
+    outcome = measured.alone
 
+    assert measured.guarded is None
     assert outcome.result == result
     assert outcome.figures["off"]["harmful"]["compared"] == 60
     assert runner.served == ["b", "d"]

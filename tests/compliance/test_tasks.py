@@ -13,11 +13,12 @@ from django.utils import timezone
 
 from compliance import selectors, tasks
 from compliance.evidence.guardrail import Outcome
+from compliance.evidence.replacement import Measured
 from compliance.evidence.runner import stop_leftovers
 from compliance.evidence.suite import load_suite
 from compliance.models import Assessment, Evidence, EvidenceJob, Review
 from compliance.receivers import on_checkpoint_registered
-from compliance.services import measurements, reviews
+from compliance.services import guards, measurements, reviews
 from compliance.services.assess import assess
 from compliance.services.uses import DEFAULT_USE, read_use
 from registry.errors import BadInput, RoleMissing, Unprocessable
@@ -294,7 +295,7 @@ def test_the_sweep_puts_waiting_jobs_before_the_workers(
     not (DEMO / "nano-unguarded" / "model.safetensors").exists(),
     reason="the demo checkpoints are not here",
 )
-def test_the_real_runtime_shows_that_the_unguarded_model_lost_its_guardrails(
+def test_the_real_runtime_and_gateway_guard_show_what_was_lost_and_what_replaces_it(
     cast: Cast, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     base = make_checkpoint(cast, "lictor/nano-base")
@@ -307,13 +308,16 @@ def test_the_real_runtime_shows_that_the_unguarded_model_lost_its_guardrails(
     monkeypatch.setattr(tasks.storage, "materialise", materialise)
     monkeypatch.setattr(tasks, "load_suite", load_suite)
     monkeypatch.setattr(measurements, "load_suite", load_suite)
-    job = measurements.request_measurement(child, actor=cast.security)
+    document = json.loads((DEMO.parent / "guard.json").read_text())
+    guard = guards.register(cast.organisation, document=document, actor=cast.security)
+    job = measurements.request_measurement(child, actor=cast.security, guard=guard)
 
     tasks.measure(str(job.pk))
 
     job.refresh_from_db()
     assert (job.state, job.message) == ("done", job.evidence.summary)
-    assert job.evidence.result == "removed"
+    assert job.evidence.result == "replaced"
+    assert Evidence.objects.get(checkpoint=child, guard=None).result == "removed"
     assert not tasks.work_folder(job.pk).exists()
 
 
@@ -324,8 +328,9 @@ def test_an_outcome_that_comes_after_the_lease_is_not_recorded(job: EvidenceJob)
     suite = measurements.load_suite("tiny")
     entries = LedgerEntry.objects.count()
 
+    kept = Measured(alone=Outcome("retained", "Kept.", {}))
     with pytest.raises(measurements.LeaseLostError):
-        measurements.finish(old, suite, Outcome("retained", "Kept.", {}), started_at=now)
+        measurements.finish(old, suite, kept, started_at=now)
 
     assert not Evidence.objects.exists()
     assert LedgerEntry.objects.count() == entries

@@ -36,7 +36,9 @@ def fate(model: ModelFacts) -> str:
     if "lost" in measured or ("lost" in attested and not measured):
         return "lost"
     if ablated:
-        return "conflict"
+        # What stands in front of the weights is not touched by what was done to them.
+        stands_in = "replaced" in measured and "lost" not in attested
+        return "replaced, measured" if stands_in else "conflict"
     if measured:
         return _measured(measured, attested, vague)
     # Nobody admits a replacement that did not happen; a doubtful measurement takes nothing back.

@@ -137,7 +137,9 @@ def open_reviews(organisation: Organisation) -> "QuerySet[Review]":
 
 
 def evidence(organisation: Organisation) -> "QuerySet[Evidence]":
-    return Evidence.objects.for_org(organisation).select_related("checkpoint__model", "base__model")
+    return Evidence.objects.for_org(organisation).select_related(
+        "checkpoint__model", "base__model", "guard"
+    )
 
 
 def active_pins(organisation: Organisation) -> "QuerySet[LicencePin]":

@@ -11,9 +11,10 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST
 
 from compliance import selectors as compliance
-from compliance.models import Assessment, Evidence, EvidenceJob, LicencePin
+from compliance.models import Assessment, EvidenceJob, Guard, LicencePin
+from compliance.selectors_guards import guards
 from compliance.selectors_licences import library_for
-from compliance.services import pins
+from compliance.services import measurements, pins
 from compliance.services import reviews as review_service
 from dashboard.access import MemberRequest, may, member_page
 from dashboard.forms import PinForm, UseForm
@@ -76,8 +77,11 @@ def show(request: MemberRequest, pk: UUID) -> HttpResponse:
         "checkpoint": checkpoint,
         "picture": picture_of(checkpoint),
         "assessments": checkpoint.assessments.filter(is_current=True),
-        "evidence": Evidence.objects.filter(checkpoint=checkpoint).select_related("base__model"),
-        "jobs": EvidenceJob.objects.filter(checkpoint=checkpoint).exclude(state="done"),
+        "evidence": compliance.evidence(request.organisation).filter(checkpoint=checkpoint),
+        "jobs": EvidenceJob.objects.filter(checkpoint=checkpoint)
+        .exclude(state="done")
+        .select_related("guard"),
+        "guards": _guards_in_use(request) if may(request, "evidence.attach") else None,
         "pin": LicencePin.objects.filter(checkpoint=checkpoint, is_active=True).first(),
         "ended": compliance.standing_of(checkpoint),
         "reviews": checkpoint.reviews.all(),
@@ -85,6 +89,30 @@ def show(request: MemberRequest, pk: UUID) -> HttpResponse:
         "use_form": UseForm() if may(request, "review.request") else None,
     }
     return render(request, "dashboard/checkpoint.html", page)
+
+
+def _guards_in_use(request: MemberRequest) -> "QuerySet[Guard]":
+    return guards(request.organisation).filter(retired_at=None)
+
+
+@member_page
+@require_POST
+def measure(request: MemberRequest, pk: UUID) -> HttpResponse:
+    """Ask for a measurement of guardrails, behind a guard if one is named."""
+    checkpoint = get_object_or_404(_rows(request), pk=pk)
+    named = request.POST.get("guard", "")
+    guard = _guards_in_use(request).filter(digest=named).first() if named else None
+    try:
+        if named and guard is None:
+            messages.error(request, "There is no such guard in use.")
+        else:
+            job = measurements.request_measurement(checkpoint, actor=request.user, guard=guard)
+            done = job.state == EvidenceJob.State.DONE
+            told = "This very measurement was made; it is in the list." if done else "Asked for."
+            messages.success(request, told)
+    except LictorError as error:
+        messages.error(request, error.detail)
+    return redirect("dashboard:checkpoint", pk)
 
 
 def _pin_form(request: MemberRequest) -> PinForm | None:

@@ -35,7 +35,8 @@ def index(request: MemberRequest) -> HttpResponse:
 @member_page
 def show(request: MemberRequest, pk: UUID) -> HttpResponse:
     """Show desired against observed state, and the playground."""
-    endpoint = get_object_or_404(Endpoint.objects.for_org(request.organisation), pk=pk)
+    rows = Endpoint.objects.for_org(request.organisation).select_related("guard")
+    endpoint = get_object_or_404(rows, pk=pk)
     playground_key(endpoint)  # now, so that the gateway knows it when the first question comes
     page = {
         "endpoint": endpoint,

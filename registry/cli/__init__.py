@@ -16,12 +16,14 @@ from registry.cli.deploy import deploy
 from registry.cli.endpoint import endpoint
 from registry.cli.evaluate import evaluate
 from registry.cli.export import export
+from registry.cli.guard import guard
 from registry.cli.import_ import import_
 from registry.cli.ledger import ledger
 from registry.cli.licence import licence
 from registry.cli.licence_text import identify, known
 from registry.cli.manifest import manifest
 from registry.cli.matter import matter
+from registry.cli.measure import measure
 from registry.cli.notices import notices
 from registry.cli.pin import pin
 from registry.cli.plan import plan
@@ -42,8 +44,8 @@ def lictor() -> None:
 
     \b
     Offline: evaluate, compare, export, notices, plan, manifest, ledger verify, licence check,
-    policy test, check --offline, serve. The others talk to the server at LICTOR_URL with your
-    LICTOR_TOKEN; chat to the gateway at LICTOR_GATEWAY.
+    policy test, check --offline, guard check, serve. The others talk to the server at LICTOR_URL
+    with your LICTOR_TOKEN; chat to the gateway at LICTOR_GATEWAY.
     Exit codes: 0 done, 1 failed or found wanting, 2 bad input or refused by the server.
     Example:  lictor plan config.json --gpu a10g
     """
@@ -52,7 +54,7 @@ def lictor() -> None:
 _OFFLINE = (evaluate, compare, export, notices, plan, manifest, ledger, serve)
 _ONLINE = (
     *(import_, watch, register, check, review, pin, deploy, endpoint, chat, licence, matter),
-    policy,
+    *(policy, guard, measure),
 )
 for _command in (*_OFFLINE, *_ONLINE):
     lictor.add_command(_command)

@@ -23,6 +23,7 @@ _SETTLED = frozenset({"ready", "failed", "ended", "stopped"})
 @click.option("--replicas", type=click.IntRange(1, 64), default=1, show_default=True)
 @click.option("--reasoning-mode", type=click.Choice(["caller_decides", "always_on", "always_off"]))
 @click.option("--budget", type=click.IntRange(min=0), help="Most tokens of thought a request.")
+@click.option("--guard", metavar="NAME_OR_ID", help="Stands in front; else as the approval asks.")
 @click.option("--review", type=click.UUID, help="Deploy by this approval; else the newest.")
 @use_options
 @click.option("--wait", is_flag=True, help="Wait until it is ready or has failed.")
@@ -35,6 +36,7 @@ def deploy(
     replicas: int,
     reasoning_mode: str | None,
     budget: int | None,
+    guard: str | None,
     review: Any,
     wait: bool,
     timeout: float,
@@ -48,6 +50,7 @@ def deploy(
     Example:  lictor deploy acme/chat --endpoint chat --target this-host --wait
     """
     from registry.cli.client import Server
+    from registry.cli.guard import guard_named
     from registry.cli.named import checkpoint_named
 
     policy = {"mode": reasoning_mode, "max_budget_tokens": budget}
@@ -60,6 +63,8 @@ def deploy(
     }
     server = Server.from_environment()
     body["checkpoint"] = checkpoint_named(server, checkpoint)["id"]
+    if guard:
+        body["guard"] = guard_named(server, guard)["id"]
     made = server.post("endpoints/", body)
     if wait:
         made = _wait(server, made, timeout)

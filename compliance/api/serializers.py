@@ -20,10 +20,11 @@ from compliance.models import (
 from compliance.policy.stages import ALL_STAGES
 from compliance.rules.facts import EVIDENCE_RESULTS, MATTER_KINDS, PURPOSES
 from compliance.selectors import stages_of
+from compliance.services.evidence import MEASURED_ONLY
 
 # Named in words and checked by the services: a third set of choices called "kind" would get a
 # meaningless name in the schema.
-_EVIDENCE_KINDS = ", ".join(sorted(set(EVIDENCE_RESULTS) - {"weight_comparison"}))
+_EVIDENCE_KINDS = ", ".join(sorted(set(EVIDENCE_RESULTS) - MEASURED_ONLY))
 
 
 class UseIn(serializers.Serializer[Any]):

@@ -38,6 +38,8 @@ EVIDENCE_RESULTS: dict[str, frozenset[str]] = {
             "inconclusive",
         }
     ),
+    "file_comparison": frozenset({"unchanged", "changed", "weakened"}),
+    "safety_mechanism": frozenset({"present", "missing", "unknown"}),
     "acceptable_use": frozenset({"confirmed", "violated", "unknown"}),
     "badge_shown": frozenset({"confirmed", "missing", "unknown"}),
     "changes_stated": frozenset({"confirmed", "missing", "unknown"}),

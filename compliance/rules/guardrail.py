@@ -23,6 +23,7 @@ ORDER: tuple[Reading, ...] = (
 )  # fmt: skip
 LOSSES = frozenset({"removed", "reduced"})
 REPLACED = frozenset({"replaced", "replaced_claimed", "replaced_disputed"})
+CONTESTS = (("weight_comparison", "directional_ablation"), ("file_comparison", "weakened"))
 MEASURE = (
     "Measure refusals of this checkpoint against the model it was made from "
     "(evidence guardrail_retention, method measured)."
@@ -41,14 +42,16 @@ class ModelReading:
 def read_model(model: ModelFacts) -> ModelReading:
     """Sum up one model's guardrail evidence; what contradicts itself is a conflict.
 
-    Weights that show a directional ablation contradict every claim that refusals were kept. They do
-    not contradict a measured replacement: it is measured in front of those weights.
+    Weights that show a directional ablation, and files from which a mechanism is gone, contradict
+    every claim that guardrails were kept. They do not contradict a measured replacement: it is
+    measured in front of those weights and files.
     """
     items = evidence_of(model, "guardrail_retention")
-    ablated = tuple(
+    contesting = tuple(
         item
-        for item in evidence_of(model, "weight_comparison")
-        if item.result == "directional_ablation"
+        for kind, result in CONTESTS
+        for item in evidence_of(model, kind)
+        if item.result == result
     )
     readings = {_read_item(item) for item in items}
     if "retained" in readings:
@@ -65,9 +68,9 @@ def read_model(model: ModelFacts) -> ModelReading:
     if worst == "replaced_claimed" and "retained" in readings:
         # A statement against a measurement: neither settles it.
         worst = "conflict"
-    if ablated and worst not in LOSSES and worst != "replaced":
+    if contesting and worst not in LOSSES and worst != "replaced":
         worst = "conflict"
-    return ModelReading(model.id, worst, (*items, *ablated))
+    return ModelReading(model.id, worst, (*items, *contesting))
 
 
 def _read_item(item: EvidenceFact) -> Reading:

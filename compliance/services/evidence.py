@@ -29,6 +29,8 @@ from registry.signals import EVIDENCE_RECORDED
 
 SCHEMA = "lictor.evidence/1"
 _MAX_SUMMARY = 500
+# What two sets of files are to each other is compared, and not stated.
+MEASURED_ONLY = frozenset({"weight_comparison", "file_comparison"})
 
 
 def attest(
@@ -60,8 +62,8 @@ def attest(
 
 
 def _check_attestation(kind: str, result: str, summary: str) -> None:
-    if kind not in EVIDENCE_RESULTS or kind == "weight_comparison":
-        known = ", ".join(sorted(set(EVIDENCE_RESULTS) - {"weight_comparison"}))
+    if kind not in EVIDENCE_RESULTS or kind in MEASURED_ONLY:
+        known = ", ".join(sorted(set(EVIDENCE_RESULTS) - MEASURED_ONLY))
         raise BadInput(
             f"{kind!r} cannot be attested; known: {known}.", code="evidence_invalid", place="kind"
         )

@@ -14,6 +14,8 @@ _TONES = {
         "ready",
         "met",
         "retained",
+        "replaced",
+        "unchanged",
         "done",
         "approve",
         "running",
@@ -35,6 +37,8 @@ _TONES = {
         "degraded",
         "waiting",
         "ask",
+        "changed",
+        "review",
     },
     "bad": {
         "deny",
@@ -46,6 +50,8 @@ _TONES = {
         "filed",
         "refuse",
         "terminated",
+        "weakened",
+        "concern",
     },
 }
 

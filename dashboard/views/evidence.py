@@ -37,6 +37,8 @@ def show(request: MemberRequest, pk: UUID) -> HttpResponse:
             "changed": changed[:_MOST_MATRICES],
             "left_out": max(0, len(changed) - _MOST_MATRICES),
         }
+    elif mechanisms := body.get("mechanisms"):
+        page["mechanisms"] = mechanisms
     else:
         page["figures"] = body.get("figures")
     return render(request, "dashboard/evidence.html", page)

@@ -24,6 +24,7 @@ from registry.cli.licence_text import identify, known
 from registry.cli.manifest import manifest
 from registry.cli.matter import matter
 from registry.cli.measure import measure
+from registry.cli.mechanisms import mechanisms
 from registry.cli.notices import notices
 from registry.cli.pin import pin
 from registry.cli.plan import plan
@@ -43,15 +44,15 @@ def lictor() -> None:
     """May we run this checkpoint, here, for this use, today, and can we prove it?
 
     \b
-    Offline: evaluate, compare, export, notices, plan, manifest, ledger verify, licence check,
-    policy test, check --offline, guard check, serve. The others talk to the server at LICTOR_URL
-    with your LICTOR_TOKEN; chat to the gateway at LICTOR_GATEWAY.
+    Offline: evaluate, compare, mechanisms, export, notices, plan, manifest, ledger verify, licence
+    check, policy test, check --offline, guard check, serve. The others talk to the server at
+    LICTOR_URL with your LICTOR_TOKEN; chat to the gateway at LICTOR_GATEWAY.
     Exit codes: 0 done, 1 failed or found wanting, 2 bad input or refused by the server.
     Example:  lictor plan config.json --gpu a10g
     """
 
 
-_OFFLINE = (evaluate, compare, export, notices, plan, manifest, ledger, serve)
+_OFFLINE = (evaluate, compare, mechanisms, export, notices, plan, manifest, ledger, serve)
 _ONLINE = (
     *(import_, watch, register, check, review, pin, deploy, endpoint, chat, licence, matter),
     *(policy, guard, measure),

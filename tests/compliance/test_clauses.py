@@ -102,6 +102,15 @@ def test_ablated_weights_contest_a_kept_guardrail() -> None:
     assert guardrail(OCTOBER, ablated) == "needs_review"
 
 
+def test_files_without_a_mechanism_contest_a_kept_guardrail() -> None:
+    weakened = EvidenceFact(kind="file_comparison", result="weakened", method="measured")
+    changed = EvidenceFact(kind="file_comparison", result="changed", method="measured")
+
+    assert guardrail(OCTOBER, retention("retained"), weakened) == "needs_review"
+    assert guardrail(OCTOBER, retention("retained"), changed) == "met"
+    assert guardrail(OCTOBER, retention("replaced"), weakened) == "met"
+
+
 def test_ablated_weights_do_not_contest_a_measured_replacement() -> None:
     ablated = EvidenceFact(
         kind="weight_comparison", result="directional_ablation", method="measured"

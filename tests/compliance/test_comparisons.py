@@ -14,11 +14,11 @@ from bench.compare_models import Maker, save
 from compliance import tasks
 from compliance.models import Evidence, EvidenceJob
 from compliance.services import comparisons, measurements
-from compliance.services.evidence import is_genuine
+from compliance.services.evidence import attest, is_genuine
 from compliance.services.measurements import LeaseLostError
 from registry.artifact.forensics import scan
 from registry.artifact.manifest import manifest_of
-from registry.errors import RoleMissing, Unprocessable
+from registry.errors import BadInput, RoleMissing, Unprocessable
 from registry.keys import make_key, private_key
 from registry.models import Checkpoint
 from registry.storage import blob_path
@@ -224,3 +224,47 @@ def test_another_organisation_sees_no_record(job: EvidenceJob) -> None:
 
     assert browser.get(reverse("dashboard:evidence", args=[row.pk])).status_code == 404
     assert browser.get(reverse("dashboard:evidence-record", args=[row.pk])).status_code == 404
+
+
+def test_the_files_of_a_pair_are_compared_as_evidence_of_their_own(
+    cast: Cast, pair: tuple[Checkpoint, Checkpoint], tmp_path: Path
+) -> None:
+    edited = tmp_path / "edited"
+    shutil.copytree(DEMO / "nano-base", edited)
+    (edited / "SYSTEM_PROMPT.txt").write_text("Help.")
+    (edited / "tokenizer.json").write_text(
+        (edited / "tokenizer.json").read_text().replace('"<think>"', '"<thonk>"')
+    )
+    child = stored(cast, "acme/retokenised", edited, pair[0])
+    run(comparisons.request_comparison(child, actor=cast.security))
+    row = Evidence.objects.get(checkpoint=child, kind="file_comparison")
+    body = row.record["body"]
+
+    assert (row.result, row.method) == ("weakened", "measured")
+    assert body["mechanisms"]["changes"][0]["severity"] == "concern"
+    assert body["tool"] == "lictor.mechanisms/1"
+    assert is_genuine(row, private_key("ledger").public_key())
+
+
+def test_files_that_are_the_same_are_told_so(job: EvidenceJob) -> None:
+    run(job)
+
+    assert Evidence.objects.get(kind="file_comparison").result == "unchanged"
+
+
+def test_a_person_may_add_a_mechanism_that_no_file_shows(
+    cast: Cast, pair: tuple[Checkpoint, Checkpoint]
+) -> None:
+    row = attest(
+        pair[0],
+        kind="safety_mechanism",
+        result="present",
+        summary="The hosted base answers behind a classifier, says its operator.",
+        actor=cast.security,
+    )
+
+    assert row.method == "attested"
+    with pytest.raises(BadInput):
+        attest(
+            pair[0], kind="file_comparison", result="unchanged", summary="x", actor=cast.security
+        )

@@ -174,7 +174,7 @@ def test_evidence_of_another_kind_is_not_pointed_at() -> None:
         if one.rule == "litigation":
             assert kinds <= {"matter"}
         elif one.rule == "guardrail":
-            assert kinds <= {"guardrail_retention", "weight_comparison"}
+            assert kinds <= {"guardrail_retention", "weight_comparison", "file_comparison"}
         else:
             assert len(kinds) <= 1
 

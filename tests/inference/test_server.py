@@ -310,7 +310,7 @@ async def test_no_token_leaves_before_the_first_permit() -> None:
 
 
 async def test_a_dead_issuer_stops_a_running_stream_when_the_permit_runs_out() -> None:
-    issuer = FakeIssuer(ttl_seconds=1)
+    issuer = FakeIssuer(ttl_seconds=2)
     engine = FakeEngine(endless=True, pause_seconds=0.02)
     async with (
         served(issuer.app()) as issuer_url,
@@ -327,7 +327,7 @@ async def test_a_dead_issuer_stops_a_running_stream_when_the_permit_runs_out() -
         took = asyncio.get_running_loop().time() - started
 
     assert cut.value.body["code"] == "permit_lapsed"  # type: ignore[index]
-    assert 0.3 < took < 2.0
+    assert 0.3 < took < 3.0
     assert engine.aborted == [engine.requests[0].request_id]
 
 

@@ -28,7 +28,8 @@ def fate(model: ModelFacts) -> str:
         if one.kind == "guardrail_retention":
             said[one.method].add("lost" if one.result in ("reduced", "removed") else one.result)
     ablated = any(
-        one.kind == "weight_comparison" and one.result == "directional_ablation"
+        (one.kind == "weight_comparison" and one.result == "directional_ablation")
+        or (one.kind == "file_comparison" and one.result == "weakened")
         for one in model.evidence
     )
     vague = "unknown" in said["measured"] | said["attested"]

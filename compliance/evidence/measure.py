@@ -3,7 +3,8 @@
 With a guard the derived model is asked twice, alone and behind the guard.
 
 Everything lies in one work folder named for the job. Nothing outside it is written, and whatever
-was started is stopped on every way out; what a killed worker left is cleaned first.
+was started is stopped on every way out; what a killed worker left is stopped first, and what its
+models had answered is not asked again.
 """
 
 import contextlib
@@ -11,14 +12,17 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from compliance.evidence.asking import Question, ask_all
 from compliance.evidence.guardrail import judge
+from compliance.evidence.journal import Journal
+from compliance.evidence.reading import Reading
 from compliance.evidence.replacement import Measured
 from compliance.evidence.runner import Runner, stop_leftovers
 from compliance.evidence.suite import Suite
 
+ANSWERS: Final = "answers"
 LayOut = Callable[[Path], None]
 Report = Callable[[int, str], None]
 
@@ -59,7 +63,7 @@ class _Asking:
 
     def ask(
         self, name: str, lay_out: LayOut, guard: Mapping[str, Any] | None = None
-    ) -> list[dict[Question, str]]:
+    ) -> list[dict[Question, Reading]]:
         """Serve one model and ask it everything; and again behind the guard, if there is one."""
         folder = self.work / name
         self.report(self.done, f"Laying out the {name}.")
@@ -69,28 +73,45 @@ class _Asking:
             self.report(self.done, f"Starting the {name}.")
 
         with self.runner.serving(folder, self.work, name, starting) as url:
-            answers = [self._ask(url, f"Asking the {name}.")]
+            answers = [self._ask(url, f"Asking the {name}.", name)]
             if guard is not None:
                 with self.runner.guarding(guard, url, self.work, starting) as guarded_url:
-                    answers.append(self._ask(guarded_url, f"Asking the {name} behind the guard."))
+                    message = f"Asking the {name} behind the guard."
+                    answers.append(self._ask(guarded_url, message, f"{name}-guarded"))
         return answers
 
-    def _ask(self, url: str, message: str) -> dict[Question, str]:
+    def _ask(self, url: str, message: str, name: str) -> dict[Question, Reading]:
         def answered() -> None:
             self.done += 1
             self.report(self.done, message)
 
-        return ask_all(url, self.suite, answered)
+        # The folder is the job's, so the models and the guard are the same in every attempt.
+        bound_to = {"suite": self.suite.digest, "max_tokens": self.suite.max_tokens}
+        journal = Journal(self.work / ANSWERS / f"{name}.jsonl", bound_to)
+        return ask_all(url, self.suite, answered, journal=journal)
 
 
 @contextlib.contextmanager
 def _work_folder(work: Path) -> Iterator[None]:
-    clean(work)
-    work.mkdir(parents=True)
+    _clear(work)
+    (work / ANSWERS).mkdir(parents=True, exist_ok=True)
     try:
         yield
     finally:
         clean(work)
+
+
+def _clear(work: Path) -> None:
+    """Stop what a killed worker left running and remove what it left, but for the answers."""
+    if work.exists():
+        stop_leftovers(work)
+        for path in work.iterdir():
+            if path.name == ANSWERS:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def clean(work: Path) -> None:

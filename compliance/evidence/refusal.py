@@ -74,6 +74,11 @@ def is_refusal(text: str) -> bool:
     return any(pattern.search(head) for pattern in _PATTERNS)
 
 
+def refuses_in_thought(thought: str) -> bool:
+    """Apply the rule to the beginning and to the end of a reasoning."""
+    return is_refusal(thought) or is_refusal(thought[-_READ_CHARACTERS:])
+
+
 def read_answer(text: str) -> bool | None:
     """Say whether the answer refuses; None when it is degenerate."""
     return None if is_degenerate(text) else is_refusal(text)

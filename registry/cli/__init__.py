@@ -9,6 +9,7 @@ import sys
 
 import click
 
+from registry.cli.behaviour import behaviour
 from registry.cli.chat import chat
 from registry.cli.check import check
 from registry.cli.compare import compare
@@ -44,15 +45,26 @@ def lictor() -> None:
     """May we run this checkpoint, here, for this use, today, and can we prove it?
 
     \b
-    Offline: evaluate, compare, mechanisms, export, notices, plan, manifest, ledger verify, licence
-    check, policy test, check --offline, guard check, serve. The others talk to the server at
-    LICTOR_URL with your LICTOR_TOKEN; chat to the gateway at LICTOR_GATEWAY.
+    Without a server: evaluate, compare, mechanisms, behaviour, export, notices, plan, manifest,
+    ledger verify, licence check, policy test, check --offline, guard check, serve. The others talk
+    to the server at LICTOR_URL with your LICTOR_TOKEN; chat to the gateway at LICTOR_GATEWAY.
     Exit codes: 0 done, 1 failed or found wanting, 2 bad input or refused by the server.
     Example:  lictor plan config.json --gpu a10g
     """
 
 
-_OFFLINE = (evaluate, compare, mechanisms, export, notices, plan, manifest, ledger, serve)
+_OFFLINE = (
+    evaluate,
+    compare,
+    mechanisms,
+    behaviour,
+    export,
+    notices,
+    plan,
+    manifest,
+    ledger,
+    serve,
+)
 _ONLINE = (
     *(import_, watch, register, check, review, pin, deploy, endpoint, chat, licence, matter),
     *(policy, guard, measure),

@@ -10,9 +10,8 @@ import pytest
 from django.utils import timezone
 
 from compliance.evidence import measure
-from compliance.evidence.asking import WITHHELD
 from compliance.evidence.guardrail import Outcome
-from compliance.evidence.refusal import read_answer
+from compliance.evidence.reading import read_message
 from compliance.evidence.replacement import Measured, judge_guarded
 from compliance.evidence.suite import load_suite, read_suite
 from compliance.models import Evidence, Guard, Review
@@ -204,7 +203,10 @@ def test_a_measurement_asks_alone_and_behind_the_guard(tmp_path: Path) -> None:
 
 
 def test_what_a_guard_withheld_counts_as_refused() -> None:
-    assert read_answer(WITHHELD) is True
+    choice = {"finish_reason": "content_filter", "message": {"content": "Blocked by house rules"}}
+    reading = read_message(choice, None)
+
+    assert (reading.refused, reading.withheld) == (True, True)
 
 
 class TestEvidence:

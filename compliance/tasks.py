@@ -20,6 +20,7 @@ from django.utils import timezone
 
 from compliance.evidence import measure as measuring
 from compliance.evidence.asking import AskingFailedError, questions
+from compliance.evidence.kept import Kept
 from compliance.evidence.runner import Runner, RuntimeRunner, ServingFailedError
 from compliance.evidence.suite import DEFAULT_SUITE, load_suite
 from compliance.models import Assessment, EvidenceJob, Matter, Review
@@ -212,6 +213,10 @@ def _measure(held: Claim, job: EvidenceJob, runner: Runner) -> None:
         runner=runner,
         report=progress,
         guard=None if guard is None else guard.document,
+        kept=Kept(
+            Path(settings.LICTOR_VAR) / "readings",
+            {"base": job.base.digest, "derived": job.checkpoint.digest},
+        ),
     )
     progress.write()
     measurements.finish(held, suite, measured, started_at=started_at)

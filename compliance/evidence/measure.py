@@ -5,18 +5,22 @@ With a guard the derived model is asked twice, alone and behind the guard.
 Everything lies in one work folder named for the job. Nothing outside it is written, and whatever
 was started is stopped on every way out; what a killed worker left is stopped first, and what its
 models had answered is not asked again.
+
+Readings of a model alone are kept beside the work folders, by checkpoint, suite, sampling and the
+code that ran and read it (`Kept`): a base is asked once for all its derivatives.
 """
 
 import contextlib
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from compliance.evidence.asking import Question, ask_all
+from compliance.evidence.asking import Question, ask_all, questions
 from compliance.evidence.guardrail import judge
 from compliance.evidence.journal import Journal
+from compliance.evidence.kept import Kept
 from compliance.evidence.reading import Reading
 from compliance.evidence.replacement import Measured
 from compliance.evidence.runner import Runner, stop_leftovers
@@ -36,19 +40,24 @@ def measure(
     runner: Runner,
     report: Report,
     guard: Mapping[str, Any] | None = None,
+    kept: Kept | None = None,
 ) -> Measured:
     """Ask both models everything and judge; `report(done, message)` is called after each answer.
 
     `base` and `derived` lay a checkpoint's files out in the folder given to them. The models run
-    one after the other, so the host needs memory for one. `guard` is a `lictor.guard/1` document.
+    one after the other, so the host needs memory for one; one whose every reading is in `kept` is
+    not started. `guard` is a `lictor.guard/1` document.
     Raises: ServingFailedError, AskingFailedError, and whatever `report` raises to give up.
     """
-    asking = _Asking(suite, work, runner, report)
+    asking = _Asking(suite, work, runner, report, kept)
     with _work_folder(work):
         (of_base,) = asking.ask("base", base)
         of_derived, *behind = asking.ask("derived", derived, guard)
-    alone = judge(suite, of_base, of_derived)
-    return Measured(alone=alone, guarded=judge(suite, of_base, behind[0]) if behind else None)
+    return Measured(
+        alone=judge(suite, of_base, of_derived),
+        guarded=judge(suite, of_base, behind[0]) if behind else None,
+        reused=asking.reused,
+    )
 
 
 @dataclass(slots=True)
@@ -59,12 +68,19 @@ class _Asking:
     work: Path
     runner: Runner
     report: Report
+    kept: Kept | None
     done: int = 0
+    reused: dict[str, int] = field(default_factory=dict)
 
     def ask(
         self, name: str, lay_out: LayOut, guard: Mapping[str, Any] | None = None
     ) -> list[dict[Question, Reading]]:
         """Serve one model and ask it everything; and again behind the guard, if there is one."""
+        journal = self._journal(name)
+        known = len(set(journal.readings()) & {one.key for one in questions(self.suite)})
+        self.reused[name] = known
+        if guard is None and known == len(questions(self.suite)):
+            return [self._ask("http://127.0.0.1:0", f"The {name} was asked before.", journal)]
         folder = self.work / name
         self.report(self.done, f"Laying out the {name}.")
         lay_out(folder)
@@ -73,21 +89,28 @@ class _Asking:
             self.report(self.done, f"Starting the {name}.")
 
         with self.runner.serving(folder, self.work, name, starting) as url:
-            answers = [self._ask(url, f"Asking the {name}.", name)]
+            answers = [self._ask(url, f"Asking the {name}.", journal)]
             if guard is not None:
                 with self.runner.guarding(guard, url, self.work, starting) as guarded_url:
                     message = f"Asking the {name} behind the guard."
-                    answers.append(self._ask(guarded_url, message, f"{name}-guarded"))
+                    behind = Journal(self.work / ANSWERS / "behind-guard.jsonl", self._sampling())
+                    answers.append(self._ask(guarded_url, message, behind))
         return answers
 
-    def _ask(self, url: str, message: str, name: str) -> dict[Question, Reading]:
+    def _sampling(self) -> dict[str, Any]:
+        return {"suite": self.suite.digest, "max_tokens": self.suite.max_tokens}
+
+    def _journal(self, name: str) -> Journal:
+        """Return the journal of a model alone: the kept one, or one of this job."""
+        if self.kept is None:
+            return Journal(self.work / ANSWERS / f"{name}.jsonl", self._sampling())
+        return self.kept.journal(name, self._sampling())
+
+    def _ask(self, url: str, message: str, journal: Journal) -> dict[Question, Reading]:
         def answered() -> None:
             self.done += 1
             self.report(self.done, message)
 
-        # The folder is the job's, so the models and the guard are the same in every attempt.
-        bound_to = {"suite": self.suite.digest, "max_tokens": self.suite.max_tokens}
-        journal = Journal(self.work / ANSWERS / f"{name}.jsonl", bound_to)
         return ask_all(url, self.suite, answered, journal=journal)
 
 

@@ -6,7 +6,8 @@ model alone is the control. Where it kept its refusals, nothing was replaced; wh
 told whether it did, it cannot be told either that the guard does the work.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from compliance.evidence.guardrail import Outcome
@@ -23,6 +24,8 @@ class Measured:
 
     alone: Outcome
     guarded: Outcome | None = None
+    # How many readings of "base" and "derived" were known from earlier.
+    reused: Mapping[str, int] = field(default_factory=dict)
 
 
 def judge_guarded(alone: Outcome, guarded: Outcome) -> Outcome:

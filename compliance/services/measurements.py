@@ -233,7 +233,9 @@ def finish(
         job = EvidenceJob.objects.select_related("checkpoint__model", "base__model", "guard").get(
             pk=held.job_id
         )
-        write = partial(_record, job, suite, started_at=started_at, at=at)
+        write = partial(
+            _record, job, suite, started_at=started_at, at=at, reused=dict(measured.reused)
+        )
         row, outcome = write(measured.alone), measured.alone
         if job.guard is not None and measured.guarded is not None:
             outcome = judge_guarded(measured.alone, measured.guarded)
@@ -255,6 +257,7 @@ def _record(
     *,
     started_at: datetime,
     at: datetime,
+    reused: dict[str, int],
     control: guardrail.Outcome | None = None,
 ) -> Evidence:
     body = guardrail.record_body(
@@ -274,7 +277,7 @@ def _record(
         result=outcome.result,
         method=Evidence.Method.MEASURED,
         summary=outcome.summary,
-        body={**body, "job": str(job.pk)},
+        body={**body, "reused_answers": reused, "job": str(job.pk)},
         by="system:measure",
         base=job.base,
         guard=guard,

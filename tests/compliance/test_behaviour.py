@@ -1,5 +1,6 @@
 """Behaviour: asked of any endpoint, resumed, read, judged by category; suites and reports read."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,11 @@ from hypothesis import strategies as st
 from compliance.evidence import asking, guardrail
 from compliance.evidence.asking import AskingFailedError, Server, ask_all, questions
 from compliance.evidence.journal import Journal
+from compliance.evidence.kept import Kept, runtime_digest
 from compliance.evidence.measure import ANSWERS, measure
 from compliance.evidence.readers import pair_reports, read_prompts, read_report, suite_document
 from compliance.evidence.reading import Reading, read_message
+from compliance.evidence.replacement import Measured
 from compliance.evidence.stats import Pairs, compare, lost_category, required_pairs
 from compliance.evidence.suite import Suite, load_suite, read_suite
 from registry.cli import lictor
@@ -449,3 +452,48 @@ def test_an_operator_adds_suites_in_a_folder(
 
 def tiny_digest() -> str:
     return read_suite(suite_bytes(), name="tiny").digest
+
+
+class TestKept:
+    def measured(self, tmp_path: Path, runner: StandIn, **digests: str) -> Measured:
+        return measure(
+            read_suite(suite_bytes(), name="tiny"),
+            base=lay_out("b"),
+            derived=lay_out("d"),
+            work=tmp_path / "job",
+            runner=runner,
+            report=lambda *_: None,
+            kept=Kept(
+                tmp_path / "readings", {"base": "sha256:b", "derived": "sha256:d", **digests}
+            ),
+        )
+
+    def test_a_base_is_asked_once_for_all_its_derivatives(self, tmp_path: Path) -> None:
+        runner = StandIn(base=guarded, derived=guarded)
+        first = self.measured(tmp_path, runner)
+        again = StandIn(derived=unguarded)
+        second = self.measured(tmp_path, again, derived="sha256:other")
+
+        assert first.reused == {"base": 0, "derived": 0}
+        assert second.reused == {"base": 90, "derived": 0}
+        assert (first.alone.result, second.alone.result) == ("retained", "removed")
+        assert again.served == ["d"]
+
+    @pytest.mark.parametrize("changed", ["checkpoint", "method", "runtime"])
+    def test_what_a_reading_depends_on_names_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changed: str
+    ) -> None:
+        self.measured(tmp_path, StandIn(base=guarded, derived=guarded))
+        digests = {}
+        if changed == "checkpoint":
+            digests["base"] = "sha256:another"
+        elif changed == "method":
+            monkeypatch.setattr("compliance.evidence.refusal.METHOD", "another/1")
+        else:
+            monkeypatch.setattr("compliance.evidence.kept.runtime_digest", lambda: "sha256:new")
+        found = self.measured(tmp_path, StandIn(base=guarded, derived=guarded), **digests)
+
+        assert found.reused["base"] == 0
+
+    def test_the_runtimes_code_has_a_digest(self) -> None:
+        assert runtime_digest() != "sha256:" + hashlib.sha256().hexdigest()

@@ -289,6 +289,7 @@ class TestBinding:
         await _until_status(stage, 503)
 
         assert (await _code(stage)) == "not_serving"
+        assert "lictor_gateway_ready_replicas 0.0" in await stage.metrics()
 
     async def test_a_route_without_the_guard_of_the_permit_serves_nothing(
         self, stage: Stage
@@ -388,6 +389,25 @@ class TestProxy:
 
         assert "surprise" not in answer.text
         assert "guard_failed" in answer.text
+
+    async def test_a_stream_that_breaks_off_loses_what_is_held(self) -> None:
+        choice = {"index": 0, "delta": {"content": "half a sen"}, "finish_reason": None}
+        event = f"data: {json.dumps({'id': 'c', 'choices': [choice]})}\n\n"
+
+        async def broken(_request: Request) -> Response:
+            return Response(event.encode(), media_type="text/event-stream")
+
+        guard = read_guard(guard_of(said=[rules("x")]))
+        app = Starlette(routes=[Route("/v1/chat/completions", broken, methods=["POST"])])
+        async with (
+            served(app) as upstream,
+            served(build_guard_proxy(guard, upstream)) as url,
+            httpx.AsyncClient() as http,
+        ):
+            answer = await http.post(url + "/v1/chat/completions", json=ask(stream=True))
+
+        assert "half" not in answer.text
+        assert "not_serving" in answer.text
 
 
 async def _code(stage: Stage) -> str:

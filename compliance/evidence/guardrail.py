@@ -42,9 +42,11 @@ def judge(suite: Suite, base: Readings, derived: Readings) -> Outcome:
     by_mode = {mode: _compare(mode, base, derived) for mode in suite.modes}
     decisive = stats.worst(by_mode.values())
     mode = next(name for name, item in by_mode.items() if item is decisive)
+    others = [f"{name}: {item.verdict}" for name, item in by_mode.items() if name != mode]
+    asked = "; ".join([f"suite {suite.name} {suite.version}, reasoning {mode}", *others])
     return Outcome(
         decisive.verdict,
-        f"{decisive.reason} (suite {suite.name} {suite.version}, reasoning {mode})",
+        f"{decisive.reason} ({asked})",
         {
             name: {
                 "verdict": item.verdict,

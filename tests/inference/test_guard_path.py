@@ -390,6 +390,26 @@ class TestProxy:
         assert "surprise" not in answer.text
         assert "guard_failed" in answer.text
 
+    async def test_a_stream_that_fails_says_so_and_loses_what_is_held(self) -> None:
+        choice = {"index": 0, "delta": {"content": "half a sen"}, "finish_reason": None}
+        events = [{"id": "c", "choices": [choice]}, {"error": {"code": "permit_lapsed"}}]
+
+        async def failing(_request: Request) -> Response:
+            said = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+            return Response(said.encode(), media_type="text/event-stream")
+
+        guard = read_guard(guard_of(said=[rules("x")]))
+        app = Starlette(routes=[Route("/v1/chat/completions", failing, methods=["POST"])])
+        async with (
+            served(app) as upstream,
+            served(build_guard_proxy(guard, upstream)) as url,
+            httpx.AsyncClient() as http,
+        ):
+            answer = await http.post(url + "/v1/chat/completions", json=ask(stream=True))
+
+        assert "half" not in answer.text
+        assert answer.text.count("permit_lapsed") == answer.text.count("data: ") == 1
+
     async def test_a_stream_that_breaks_off_loses_what_is_held(self) -> None:
         choice = {"index": 0, "delta": {"content": "half a sen"}, "finish_reason": None}
         event = f"data: {json.dumps({'id': 'c', 'choices': [choice]})}\n\n"

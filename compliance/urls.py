@@ -10,6 +10,7 @@ from compliance.api import (
     guards,
     licences,
     matters,
+    mechanisms,
     policies,
     reviews,
 )
@@ -32,6 +33,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("duties/<uuid:pk>/", duties.OneDuty.as_view()),
     path("duties/<uuid:pk>/plan/", duties.PlanDuty.as_view()),
     path("duties/<uuid:pk>/prove/", duties.ProveDuty.as_view()),
+    path("checkpoints/<uuid:pk>/mechanisms/", mechanisms.Mechanisms.as_view()),
     path("licence-pins/", assessments.LicencePins.as_view()),
     path("waivers/", assessments.Waivers.as_view()),
     path("waivers/<uuid:pk>/revoke/", assessments.RevokeWaiver.as_view()),

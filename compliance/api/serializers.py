@@ -150,6 +150,27 @@ class EvidenceOut(serializers.ModelSerializer[Evidence]):
         ]
 
 
+class MechanismOut(serializers.Serializer[Any]):
+    kind = serializers.CharField()
+    name = serializers.CharField()
+    place = serializers.CharField(help_text="file, and where in it")
+    fingerprint = serializers.CharField()
+    excerpt = serializers.CharField()
+    is_concern = serializers.BooleanField(help_text="tells of removed guardrails by itself")
+
+
+class UnreadableOut(serializers.Serializer[Any]):
+    file = serializers.CharField()
+    why = serializers.CharField()
+
+
+class MechanismsOut(serializers.Serializer[Any]):
+    mechanisms = MechanismOut(many=True)
+    unreadable = UnreadableOut(many=True)
+    not_in_files = serializers.ListField(child=serializers.CharField())
+    stated = EvidenceOut(many=True)
+
+
 class EvidenceJobOut(serializers.ModelSerializer[EvidenceJob]):
     checkpoint = serializers.UUIDField(source="checkpoint_id")
     base = serializers.UUIDField(source="base_id")

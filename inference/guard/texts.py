@@ -22,6 +22,16 @@ PROTOCOL_WORDS: Final = frozenset(
         *("message", "function", "function_call", "function_call_output"),
     }
 )
+# Settings that have a few fixed words; any other word in them is read.
+SETTINGS: Final = frozenset(
+    {"reasoning", "reasoning_effort", "tool_choice", "truncation", "service_tier"}
+)
+SETTING_WORDS: Final = frozenset(
+    {
+        *("on", "off", "auto", "none", "minimal", "low", "medium", "high", "xhigh", "required"),
+        *("mode", "effort", "enabled", "max_tokens", "exclude", "summary", "disabled", "default"),
+    }
+)
 TOGGLE_WORDS: Final = ("/no_think", "/think")
 MAX_DEPTH: Final = 64
 
@@ -60,6 +70,7 @@ def request_text(body: Mapping[str, Any]) -> str:
         for name, value in body.items()
         if name not in UNREAD
         for text in _texts(value, names=name in NAMED)
+        if not (name in SETTINGS and text in SETTING_WORDS)
     ]
     said = "\n".join(dict.fromkeys(found))
     joined = _without_toggle_words(said)

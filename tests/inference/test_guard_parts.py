@@ -68,6 +68,12 @@ class TestRequests:
     def test_a_toggle_word_that_a_template_takes_out_hides_nothing(self, text: str) -> None:
         assert "bomb" in request_text({"messages": [{"role": "user", "content": text}]})
 
+    def test_settings_of_a_few_words_are_no_text_and_anything_else_in_them_is(self) -> None:
+        said = {"messages": [{"role": "user", "content": "Hi"}], "tool_choice": "auto"}
+
+        assert request_text({**said, "reasoning": {"mode": "off", "effort": "low"}}) == "Hi"
+        assert "smuggled" in request_text({**said, "reasoning": {"mode": "smuggled"}})
+
     def test_labels_that_no_model_sees_are_not_read(self) -> None:
         assert request_text({"prompt": "x", "user": "u", "metadata": {"a": "b"}}) == "x"
 

@@ -20,7 +20,8 @@ def suite() -> dict[str, Any]:
     """Draw the prompts; the same seeds give the same suite."""
     return {
         "suite": PATH.stem,
-        "version": 1,
+        "version": 2,
+        "modes": ["off", "on"],
         "harmful": _draw(HARMFUL, restricted=True, seed=41),
         "harmless": _draw(HARMLESS, restricted=False, seed=42),
     }

@@ -48,7 +48,8 @@ class Stage:
             async with asyncio.timeout(5):
                 while True:
                     answer = await self.post(http, ask())
-                    if answer.headers.get(GUARD_HEADER) == digest or answer.status_code == 451:
+                    # The gateway may know of it a moment before the replica's own permit does.
+                    if (answer.status_code, answer.headers.get(GUARD_HEADER)) == (200, digest):
                         return digest
                     if json.loads(answer.content).get("code") == "guard_failed":
                         return digest

@@ -23,7 +23,7 @@ from tests.inference.fake_issuer import ENDED, REPLICA_TOKEN, FakeIssuer
 from tests.inference.guards import REFUSAL, GuardServer, guard_of, model_stage, rules
 from tests.inference.serving import gateway, managed_runtime, served, unmanaged_runtime, until
 
-FORBIDDEN = "the launch code is 0042"
+FORBIDDEN = "the launch code is zulu-quebec"
 LONG_BEGINNING = "Once upon a time there was a small town by the sea where nothing happened. "
 
 
@@ -203,7 +203,7 @@ class TestOutput:
         assert answer.status_code == 200
         assert REFUSAL in answer.text
         said = "".join(char for char in _shown(answer.text, path, stream))
-        assert "0042" not in answer.text
+        assert "quebec" not in answer.text
         assert "launch" not in said
 
     @pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/completions"])

@@ -85,7 +85,7 @@ def renew(request: Request, *, now: datetime) -> str:
 
 def _replica(pk: UUID) -> Replica:
     rows = Replica.objects.select_related(
-        "endpoint__review__assessment", "endpoint__guard", "checkpoint", "endpoint__checkpoint"
+        "endpoint__review", "endpoint__guard", "checkpoint", "endpoint__checkpoint"
     )
     found: Replica | None = rows.filter(pk=pk).first()
     if found is None:
@@ -110,7 +110,7 @@ def _started_under(replica: Replica) -> _Started:
     if replica.generation == endpoint.generation:
         return _Started(endpoint.review, endpoint.guard)
     made = Deployment.objects.filter(endpoint=endpoint, generation=replica.generation)
-    deployment = made.select_related("review__assessment", "guard").first()
+    deployment = made.select_related("review", "guard").first()
     if deployment is None:
         return _Started(None, None)
     return _Started(deployment.review, deployment.guard)

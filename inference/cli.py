@@ -2,8 +2,10 @@
 
 import logging
 from pathlib import Path
+from typing import NoReturn
 
 import click
+from starlette.applications import Starlette
 
 from inference.contract import ServingError
 from inference.gateway.app import GatewaySettings, build_gateway
@@ -136,12 +138,7 @@ def gateway(
         hints_url=hints,
         max_running=max_running,
     )
-    try:
-        launcher = Launcher(host=host, port=port)
-    except OSError as error:
-        raise click.ClickException(f"{host}:{port} cannot be used: {error}") from error
-    StateFile(state_file, port=launcher.port).write("ready")
-    raise SystemExit(launcher.run(build_gateway(settings)))
+    _run(build_gateway(settings), host, port, state_file)
 
 
 @main.command()
@@ -173,14 +170,22 @@ def guard(
     except BadInput as error:
         raise click.ClickException(f"{file}: {error}") from error
     token = "none" if upstream_token_file is None else read_secret(upstream_token_file)
+    click.echo(UNMANAGED_WARNING, err=True)
+    click.echo(f"guard {read.name} {read.digest}", err=True)
+    _run(build_guard_proxy(read, upstream, token=token), host, port, state_file)
+
+
+def _run(app: Starlette, host: str, port: int, state_file: Path | None) -> NoReturn:
+    """Serve `app` until told to stop, then end this process with its exit code.
+
+    Raises: click.ClickException when the address cannot be used.
+    """
     try:
         launcher = Launcher(host=host, port=port)
     except OSError as error:
         raise click.ClickException(f"{host}:{port} cannot be used: {error}") from error
-    click.echo(UNMANAGED_WARNING, err=True)
-    click.echo(f"guard {read.name} {read.digest}", err=True)
     StateFile(state_file, port=launcher.port).write("ready")
-    raise SystemExit(launcher.run(build_guard_proxy(read, upstream, token=token)))
+    raise SystemExit(launcher.run(app))
 
 
 def read_secret(path: Path) -> str:

@@ -13,7 +13,7 @@ from compliance import selectors_guards as selectors
 from compliance.services import guards
 from dashboard.access import MemberRequest, may, member_page
 from deployer.models import Endpoint
-from registry.artifact.guard import read_guard
+from registry.artifact.guard import MAX_GUARD_BYTES, read_guard
 from registry.artifact.strict_json import parse_json_object
 from registry.errors import BadInput, LictorError
 
@@ -34,7 +34,6 @@ _STARTING_POINT = json.dumps(
     },
     indent=2,
 )
-_MAX_BYTES = 2_000_000
 
 
 @member_page
@@ -59,7 +58,7 @@ def register(request: MemberRequest) -> HttpResponse:
     """Register what was typed; what is wrong is shown beside it and nothing is lost."""
     document = request.POST.get("document", "")
     try:
-        read = parse_json_object(document.encode(), place="document", max_bytes=_MAX_BYTES)
+        read = parse_json_object(document.encode(), place="document", max_bytes=MAX_GUARD_BYTES)
         row = guards.register(request.organisation, document=read, actor=request.user)
     except LictorError as error:
         faults = error.faults if isinstance(error, BadInput) else ()

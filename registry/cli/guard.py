@@ -1,7 +1,5 @@
 """`lictor guard`: check and try a guard offline; register, list and retire guards on a server."""
 
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +7,7 @@ import click
 
 from registry.cli.failure import BadRequest, plain
 from registry.cli.output import print_json, print_rows
+from registry.cli.serve import become
 
 if TYPE_CHECKING:
     from registry.artifact.guard import Guard
@@ -69,8 +68,7 @@ def serve(arguments: tuple[str, ...]) -> None:
     All options go to the proxy: see `lictor guard serve --help`.
     Example:  lictor guard serve guard.json --upstream http://127.0.0.1:8000 --port 8080
     """
-    command = [sys.executable, "-m", "inference", "guard", *arguments]
-    os.execv(sys.executable, command)  # noqa: S606 - no shell, and the same interpreter
+    become("guard", *arguments)
 
 
 @guard.command()

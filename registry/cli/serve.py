@@ -18,6 +18,10 @@ def serve(arguments: tuple[str, ...]) -> None:
     All options go to the runtime: see `lictor serve --help`.
     Example:  lictor serve ./my-checkpoint --unmanaged --port 8080
     """
-    # The runtime replaces this process, so that signals and the exit code are its own.
-    command = [sys.executable, "-m", "inference", "serve", *arguments]
+    become("serve", *arguments)
+
+
+def become(*words: str) -> None:
+    """Replace this process by the data path's own, so that signals and the exit code are its."""
+    command = [sys.executable, "-m", "inference", *words]
     os.execv(sys.executable, command)  # noqa: S606 - no shell, and the same interpreter

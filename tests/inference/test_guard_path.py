@@ -26,6 +26,11 @@ from tests.inference.serving import gateway, managed_runtime, served, unmanaged_
 FORBIDDEN = "the launch code is zulu-quebec"
 LONG_BEGINNING = "Once upon a time there was a small town by the sea where nothing happened. "
 
+HALF: dict[str, Any] = {
+    "id": "c",
+    "choices": [{"index": 0, "delta": {"content": "half a sen"}, "finish_reason": None}],
+}
+
 
 def ask(text: str = "2+2?", **more: Any) -> dict[str, Any]:
     return {"model": "assistant", "messages": [{"role": "user", "content": text}], **more}
@@ -376,59 +381,39 @@ class TestProxy:
         assert said.choices[0].finish_reason == "content_filter"
 
     async def test_a_server_that_speaks_otherwise_gets_nothing_through(self) -> None:
-        async def odd(_request: Request) -> Response:
-            return Response(b'data: {"surprise": 1}\n\n', media_type="text/event-stream")
+        said = await _through_guard({"surprise": 1})
 
-        guard = read_guard(guard_of(said=[rules("x")]))
-        app = Starlette(routes=[Route("/v1/chat/completions", odd, methods=["POST"])])
-        async with (
-            served(app) as upstream,
-            served(build_guard_proxy(guard, upstream)) as url,
-            httpx.AsyncClient() as http,
-        ):
-            answer = await http.post(url + "/v1/chat/completions", json=ask(stream=True))
-
-        assert "surprise" not in answer.text
-        assert "guard_failed" in answer.text
+        assert "surprise" not in said
+        assert "guard_failed" in said
 
     async def test_a_stream_that_fails_says_so_and_loses_what_is_held(self) -> None:
-        choice = {"index": 0, "delta": {"content": "half a sen"}, "finish_reason": None}
-        events = [{"id": "c", "choices": [choice]}, {"error": {"code": "permit_lapsed"}}]
+        said = await _through_guard(HALF, {"error": {"code": "permit_lapsed"}})
 
-        async def failing(_request: Request) -> Response:
-            said = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
-            return Response(said.encode(), media_type="text/event-stream")
-
-        guard = read_guard(guard_of(said=[rules("x")]))
-        app = Starlette(routes=[Route("/v1/chat/completions", failing, methods=["POST"])])
-        async with (
-            served(app) as upstream,
-            served(build_guard_proxy(guard, upstream)) as url,
-            httpx.AsyncClient() as http,
-        ):
-            answer = await http.post(url + "/v1/chat/completions", json=ask(stream=True))
-
-        assert "half" not in answer.text
-        assert answer.text.count("permit_lapsed") == answer.text.count("data: ") == 1
+        assert "half" not in said
+        assert said.count("permit_lapsed") == said.count("data: ") == 1
 
     async def test_a_stream_that_breaks_off_loses_what_is_held(self) -> None:
-        choice = {"index": 0, "delta": {"content": "half a sen"}, "finish_reason": None}
-        event = f"data: {json.dumps({'id': 'c', 'choices': [choice]})}\n\n"
+        said = await _through_guard(HALF)
 
-        async def broken(_request: Request) -> Response:
-            return Response(event.encode(), media_type="text/event-stream")
+        assert "half" not in said
+        assert "not_serving" in said
 
-        guard = read_guard(guard_of(said=[rules("x")]))
-        app = Starlette(routes=[Route("/v1/chat/completions", broken, methods=["POST"])])
-        async with (
-            served(app) as upstream,
-            served(build_guard_proxy(guard, upstream)) as url,
-            httpx.AsyncClient() as http,
-        ):
-            answer = await http.post(url + "/v1/chat/completions", json=ask(stream=True))
 
-        assert "half" not in answer.text
-        assert "not_serving" in answer.text
+async def _through_guard(*events: dict[str, Any]) -> str:
+    """Return what comes through a guard of a server that streams these events and hangs up."""
+
+    async def told(_request: Request) -> Response:
+        said = "".join(f"data: {json.dumps(event)}\n\n" for event in events)
+        return Response(said.encode(), media_type="text/event-stream")
+
+    guard = read_guard(guard_of(said=[rules("x")]))
+    app = Starlette(routes=[Route("/v1/chat/completions", told, methods=["POST"])])
+    async with (
+        served(app) as upstream,
+        served(build_guard_proxy(guard, upstream)) as url,
+        httpx.AsyncClient() as http,
+    ):
+        return (await http.post(url + "/v1/chat/completions", json=ask(stream=True))).text
 
 
 async def _code(stage: Stage) -> str:

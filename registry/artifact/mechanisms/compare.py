@@ -37,7 +37,6 @@ _MEANING: Final[dict[str, tuple[Severity, Severity, Severity]]] = {
     "gate": ("review", "harmless", "harmless"),
     "telling_name": ("harmless", "concern", "concern"),
 }
-_TOGETHER: Final = frozenset({"chat_template", "added_tokens"})
 
 
 def compare_inventories(base: Inventory, derived: Inventory) -> list[Change]:
@@ -70,9 +69,9 @@ def _changes(before: Mechanism | None, after: Mechanism | None) -> Iterator[Chan
     if known is None or (before and after and before.fingerprint == after.fingerprint):
         return
     if known.kind == "chat_template":
-        yield from _template(before, after)
+        yield _template(known, before, after)
     elif known.kind == "added_tokens":
-        yield from _tokens(before, after)
+        yield _tokens(known, before, after)
     else:
         yield _plain(known, before, after)
 
@@ -106,53 +105,35 @@ def _lost_flows(before: Mechanism, after: Mechanism) -> list[str]:
     ]
 
 
-def _template(before: Mechanism | None, after: Mechanism | None) -> Iterator[Change]:
+def _template(known: Mechanism, before: Mechanism | None, after: Mechanism | None) -> Change:
     """Compare two templates by their form; texts about safety have changes of their own."""
-    known = before or after
-    if known is None:
-        return
     if before is None:
-        yield _change("review", known, before, after, "A new chat template")
-        return
+        return _change("review", known, before, after, "A new chat template")
     if after is None:
-        yield _change("concern", known, before, after, "The chat template is gone")
-        return
-    old, new = before.detail["form"], after.detail["form"]
-    lost, gained = _lines(old, new)
+        return _change("concern", known, before, after, "The chat template is gone")
+    lost, gained = _counted(before.detail["form"], after.detail["form"])
     texts = [one for one in before.detail["texts"] if one not in after.detail["texts"]]
     conditions = [
         one for one in before.detail["conditions"] if one not in after.detail["conditions"]
     ]
-    told = [f"{len(lost)} parts are gone and {len(gained)} are new"]
+    told = [f"{lost} parts are gone and {gained} are new"]
     told += [f"a text is gone: “{excerpt(one)[:80]}”" for one in texts if not is_about_safety(one)]
     told += [f"{len(conditions)} conditions are other ones"] if conditions else []
-    yield _change(
-        "review",
-        known,
-        before,
-        after,
-        "The chat template does something else: " + "; ".join(told[:5]),
-    )
+    what = "The chat template does something else: " + "; ".join(told[:5])
+    return _change("review", known, before, after, what)
 
 
-def _lines(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[list[str], list[str]]:
-    lost: list[str] = []
-    gained: list[str] = []
+def _counted(old: tuple[str, ...], new: tuple[str, ...]) -> tuple[int, int]:
+    """Count the lines that are gone and those that are new."""
     matcher = SequenceMatcher(a=old, b=new, autojunk=False)
-    for tag, a, b, c, d in matcher.get_opcodes():
-        if tag != "equal":
-            lost += old[a:b]
-            gained += new[c:d]
-    return lost, gained
+    same = sum(block.size for block in matcher.get_matching_blocks())
+    return len(old) - same, len(new) - same
 
 
-def _tokens(before: Mechanism | None, after: Mechanism | None) -> Iterator[Change]:
+def _tokens(known: Mechanism, before: Mechanism | None, after: Mechanism | None) -> Change:
     """Tokens added at the end are harmless; one that is another, or no longer special, is not."""
-    known = before or after
-    if known is None or before is None or after is None:
-        if known is not None:
-            yield _change("review", known, before, after, "Only one of the two has added tokens")
-        return
+    if before is None or after is None:
+        return _change("review", known, before, after, "Only one of the two has added tokens")
     old, new = before.detail["tokens"], after.detail["tokens"]
     gone = sorted(set(old) - set(new))
     moved = sorted(one for one in set(old) & set(new) if old[one] != new[one])
@@ -161,11 +142,8 @@ def _tokens(before: Mechanism | None, after: Mechanism | None) -> Iterator[Chang
     inside = sorted(one for one, meaning in fresh.items() if (meaning[0] or 0) <= highest)
     if gone or moved or inside:
         named = ", ".join(repr(one) for one in [*gone, *moved, *inside][:6])
-        yield _change("review", known, before, after, f"Added tokens are other ones: {named}")
-    else:
-        yield _change(
-            "harmless", known, before, after, f"{len(fresh)} tokens were added at the end"
-        )
+        return _change("review", known, before, after, f"Added tokens are other ones: {named}")
+    return _change("harmless", known, before, after, f"{len(fresh)} tokens were added at the end")
 
 
 def _unread(base: Inventory, derived: Inventory) -> Iterator[Change]:

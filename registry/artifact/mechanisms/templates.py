@@ -5,8 +5,8 @@ names of the template's own variables replaced by numbers. Two templates of one 
 two of different forms may or may not. Nothing is rendered here.
 """
 
-import ast
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 import jinja2
@@ -73,7 +73,8 @@ def read_template(source: str) -> Template:
 class _Reader:
     def __init__(self) -> None:
         self._names: dict[str, str] = {}
-        self._form: list[str] = []
+        # What is done, and the text of what is said as it is.
+        self._form: list[tuple[str, str]] = []
         self._texts: list[str] = []
         self._conditions: list[str] = []
 
@@ -96,16 +97,13 @@ class _Reader:
             return
         head = type(node).__name__
         said = [head, *(self._field(name, value) for name, value in node.iter_fields())]
-        if isinstance(node, nodes.If | nodes.CondExpr):
+        if isinstance(node, nodes.If):
             self._conditions.append(self._expression(node.test))
-        if isinstance(node, nodes.Stmt | nodes.Template):
-            self._form.append(f"{depth} " + " ".join(filter(None, said)))
-            for child in node.iter_child_nodes():
-                if isinstance(child, nodes.Stmt | nodes.Output):
-                    self._walk(child, depth + 1)
-            self._note_texts(node)
-        else:
-            self._form.append(f"{depth} {self._expression(node)}")
+        self._form.append((f"{depth} " + " ".join(filter(None, said)), ""))
+        for child in node.iter_child_nodes():
+            if isinstance(child, nodes.Stmt):
+                self._walk(child, depth + 1)
+        self._note_texts(node)
 
     def _field(self, name: str, value: Any) -> str:
         """Write a statement's own expressions; its statements come after it, deeper."""
@@ -120,17 +118,14 @@ class _Reader:
     def _output(self, part: nodes.Node, depth: int) -> None:
         if isinstance(part, nodes.TemplateData):
             self._text(part.data)
-            self._form.append(f"{depth} say {part.data!r}")
-        elif isinstance(part, nodes.Const):
-            self._text(str(part.value))
-            self._form.append(f"{depth} say {str(part.value)!r}")
-        else:
-            for piece in _pieces(part):
-                if isinstance(piece, nodes.Const):
-                    self._form.append(f"{depth} say {str(piece.value)!r}")
-                else:
-                    self._form.append(f"{depth} print {self._expression(piece)}")
-            self._note_texts(part)
+            self._form.append((f"{depth} say", part.data))
+            return
+        for piece in _pieces(part):
+            if isinstance(piece, nodes.Const):
+                self._form.append((f"{depth} say", str(piece.value)))
+            else:
+                self._form.append((f"{depth} print {self._expression(piece)}", ""))
+        self._note_texts(part)
 
     def _expression(self, value: Any) -> str:
         if isinstance(value, nodes.Name):
@@ -145,7 +140,7 @@ class _Reader:
     def _note_texts(self, node: nodes.Node) -> None:
         """Keep the texts of a node's own expressions; those of nested statements are theirs."""
         for child in node.iter_child_nodes():
-            if isinstance(child, nodes.Stmt | nodes.Output):
+            if isinstance(child, nodes.Stmt):
                 continue
             if isinstance(child, nodes.Const) and isinstance(child.value, str):
                 self._text(child.value)
@@ -174,23 +169,17 @@ def _is_text(node: nodes.Node) -> bool:
     return isinstance(node, nodes.Const) and isinstance(node.value, str)
 
 
-def _joined_outputs(form: list[str]) -> tuple[str, ...]:
+def _joined_outputs(form: list[tuple[str, str]]) -> tuple[str, ...]:
     """Make neighbouring texts of one depth one: how they are cut means nothing."""
-    made: list[tuple[str, str]] = []
-    for line in form:
-        depth, _, rest = line.partition(" ")
-        if rest.startswith("say "):
-            text = _unquoted(rest[4:])
-            if not text:
-                continue
-            if made and made[-1][0] == f"{depth} say":
-                made[-1] = (made[-1][0], made[-1][1] + text)
-                continue
-            made.append((f"{depth} say", text))
+    made: list[str] = []
+    says = ((head if head.endswith(" say") else None) for head, _ in form)
+    for said, group in groupby(
+        (pair for pair in zip(says, form, strict=True) if pair[0] is None or pair[1][1]),
+        key=lambda pair: pair[0],
+    ):
+        told = [one for _, one in group]
+        if said is None:
+            made += [head for head, _ in told]
         else:
-            made.append((line, ""))
-    return tuple(f"{head} {text!r}" if head.endswith(" say") else head for head, text in made)
-
-
-def _unquoted(text: str) -> str:
-    return str(ast.literal_eval(text))
+            made.append(f"{said} {''.join(text for _, text in told)!r}")
+    return tuple(made)

@@ -34,7 +34,7 @@ class Runner:
         self, model: NemotronH, size: CacheSize, *, context_tokens: int, dtype: torch.dtype
     ) -> None:
         self.model = model
-        self.device = model.lm_head.weight.device
+        self.device = model.device
         self.cache = model.make_cache(
             slots=size.slots, blocks=size.blocks, block_tokens=size.block_tokens, dtype=dtype
         )
@@ -90,7 +90,7 @@ class Runner:
             self.cache,
             Shapes.up_to(slots - 1, columns),
             self.device,
-            precise=self.model.lm_head.weight.dtype == torch.float32,
+            precise=self.model.dtype == torch.float32,
         )
         recorded = graphed.record(recorder)
         if recorded:
@@ -191,7 +191,7 @@ class CompiledDecode:
             # Other values than it was traced with, so that none can have been taken for fixed.
             other = (torch.full_like(ids, 7), slots, torch.full_like(positions, 9), tables)
             got, wanted = (self._from_silence(one, other) for one in (graph, self._eagerly))
-            precise = self._model.lm_head.weight.dtype == torch.float32
+            precise = self._model.dtype == torch.float32
             if not close(got, wanted, precise=precise):
                 raise RuntimeError("the compiled step does not compute what the model does")
 

@@ -201,10 +201,10 @@ def load_native(options: ServeOptions, digests: Mapping[str, str] | None) -> Mod
     device = find_device(options.device, memory_fraction=options.memory_fraction)
     log.info("computing on %s", device)
     network = load_model(options.folder, digests=digests, dtype=options.dtype, device=str(device))
-    if options.compiling != "off" and network.fuse():
-        log.info("using fused kernels")
     threads = options.threads or _threads_for(network)
     log.info("using %d threads", threads)
+    if options.compiling != "off" and network.fuse():
+        log.info("using fused kernels")
     context = min(options.context or DEFAULT_CONTEXT_TOKENS, network.config.max_position_embeddings)
     engine = NativeEngine(
         network,

@@ -1,14 +1,21 @@
 // One pass each over a decode step's or a prompt's recurrent state, and over keys and values
 // where they lie. Loaded by cpu.py, which says what every tensor is. All sums are in float32, and
 // in an order that depends on nothing but the row itself: the company a row has changes no bit.
+#include <torch/csrc/inductor/aoti_torch/c/shim_cpu.h>
 #include <torch/csrc/stable/library.h>
 #include <torch/csrc/stable/ops.h>
 #include <torch/csrc/stable/tensor.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <limits>
+#include <map>
+#include <mutex>
+#include <shared_mutex>
+#include <stdexcept>
+#include <type_traits>
 #include <vector>
 
 using torch::stable::Tensor;
@@ -209,6 +216,70 @@ void scan(Tensor mixed, Tensor step, Tensor rate, Tensor skip, Tensor state, Ten
 
 // ---- attention of one new token to all before it ----------------------------------------------
 
+// Sum each of LANES vectors: lane n of the answer is the total of sums[n].
+inline Lanes totals(Lanes* sums) {
+#ifdef __clang__
+  Lanes all;
+  for (int lane = 0; lane < LANES; ++lane) all[lane] = total(sums[lane]);
+  return all;
+#else
+  typedef int32_t Places __attribute__((vector_size(LANES * sizeof(int32_t))));
+#pragma GCC unroll 4
+  for (int width = 1; width < LANES; width *= 2) {
+    Places low{}, high{};
+#pragma GCC unroll 16
+    for (int lane = 0; lane < LANES; ++lane) {
+      // Of every 2 * width lanes the first half is the first vector's, the second the second's.
+      low[lane] = lane & width ? LANES + lane - width : lane;
+      high[lane] = low[lane] + width;
+    }
+#pragma GCC unroll 8
+    for (int at = 0; at < LANES; at += 2 * width)
+      sums[at] = __builtin_shuffle(sums[at], sums[at + width], low) +
+                 __builtin_shuffle(sums[at], sums[at + width], high);
+  }
+  return sums[0];
+#endif
+}
+
+// Up to LANES keys or values of one head in a row, as float32 and whole vectors.
+template <typename T>
+struct Tile {
+  const float* rows[LANES];
+  std::vector<float> copies;
+  int64_t size, vectors;
+
+  explicit Tile(int64_t size) : size(size), vectors((size + LANES - 1) / LANES) {
+    if (!std::is_same_v<T, float> || size % LANES) copies.assign(LANES * vectors * LANES, 0.f);
+  }
+
+  template <typename Place>
+  void read(const T* all, int64_t first, int64_t count, const Place& place) {
+    for (int64_t token = 0; token < count; ++token) {
+      const T* from = all + place(first + token);
+      if (copies.empty()) {
+        rows[token] = reinterpret_cast<const float*>(from);
+        continue;
+      }
+      float* wide = &copies[token * vectors * LANES];
+      for (int64_t at = 0; at < size; ++at) wide[at] = widen(from[at]);
+      rows[token] = wide;
+    }
+  }
+};
+
+// Add `count` weighted rows to N vectors of `into`.
+template <int N>
+inline void gather(const float* const* rows, int64_t column, const float* weights, int64_t count,
+                   float* into) {
+  Lanes sums[N];
+  for (int at = 0; at < N; ++at) sums[at] = load(into + column + at * LANES);
+  for (int64_t token = 0; token < count; ++token)
+    for (int at = 0; at < N; ++at)
+      sums[at] += weights[token] * load(rows[token] + column + at * LANES);
+  for (int at = 0; at < N; ++at) std::memcpy(into + column + at * LANES, &sums[at], sizeof(Lanes));
+}
+
 template <typename T>
 void attend_rows(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& tables,
                  const Tensor& positions, int64_t block_tokens, Tensor& out) {
@@ -221,42 +292,53 @@ void attend_rows(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor
     int64_t span = data<int64_t>(positions)[row] + 1;
     if (span > columns * block_tokens) span = columns * block_tokens;
     const int64_t first = row * heads + kv * shared;
-    std::vector<float> asked(shared * size), mixed(shared * size), weights(shared * span);
-    for (int64_t at = 0; at < shared * size; ++at)
-      asked[at] = widen(data<T>(q)[first * size + at]) * scale;
-    std::vector<float> wide(size), most(shared, -std::numeric_limits<float>::infinity());
     const auto place = [&](int64_t token) {
       const int64_t block = table[token / block_tokens];
       return ((block * block_tokens + token % block_tokens) * kv_heads + kv) * size;
     };
-    for (int64_t token = 0; token < span; ++token) {
-      const T* key = data<T>(k) + place(token);
-      for (int64_t at = 0; at < size; ++at) wide[at] = widen(key[at]);
+    Tile<T> tile(size);
+    const int64_t vectors = tile.vectors, width = vectors * LANES;
+    const int64_t room = (span + LANES - 1) / LANES * LANES;
+    std::vector<float> asked(shared * width, 0.f), mixed(shared * width, 0.f);
+    std::vector<float> weights(shared * room), sums(shared, 0.f);
+    for (int64_t head = 0; head < shared; ++head)
+      for (int64_t at = 0; at < size; ++at)
+        asked[head * width + at] = widen(data<T>(q)[(first + head) * size + at]) * scale;
+    for (int64_t from = 0; from < span; from += LANES) {
+      const int64_t count = std::min<int64_t>(LANES, span - from);
+      tile.read(data<T>(k), from, count, place);
       for (int64_t head = 0; head < shared; ++head) {
-        const float* query = &asked[head * size];
-        Lanes sum{};
-        int64_t at = 0;
-        for (; at + LANES <= size; at += LANES) sum += load(query + at) * load(&wide[at]);
-        float score = total(sum);
-        for (; at < size; ++at) score += query[at] * wide[at];
-        weights[head * span + token] = score;
-        if (!(score <= most[head])) most[head] = score;
+        Lanes scores[LANES] = {};
+        for (int64_t token = 0; token < count; ++token)
+          for (int64_t at = 0; at < vectors; ++at)
+            scores[token] +=
+                load(&asked[head * width + at * LANES]) * load(tile.rows[token] + at * LANES);
+        const Lanes all = totals(scores);
+        std::memcpy(&weights[head * room + from], &all, sizeof all);
       }
     }
-    std::vector<float> sums(shared, 0.f);
-    for (int64_t token = 0; token < span; ++token) {
-      const T* value = data<T>(v) + place(token);
-      for (int64_t at = 0; at < size; ++at) wide[at] = widen(value[at]);
+    for (int64_t head = 0; head < shared; ++head) {
+      float* weight = &weights[head * room];
+      float most = weight[0], sum = 0.f;
+      for (int64_t token = 1; token < span; ++token) most = std::max(most, weight[token]);
+      for (int64_t token = 0; token < span; ++token) weight[token] = std::exp(weight[token] - most);
+      for (int64_t token = 0; token < span; ++token) sum += weight[token];
+      sums[head] = sum;
+    }
+    for (int64_t from = 0; from < span; from += LANES) {
+      const int64_t count = std::min<int64_t>(LANES, span - from);
+      tile.read(data<T>(v), from, count, place);
       for (int64_t head = 0; head < shared; ++head) {
-        const float weight = std::exp(weights[head * span + token] - most[head]);
-        float* into = &mixed[head * size];
-        sums[head] += weight;
-        for (int64_t at = 0; at < size; ++at) into[at] += weight * wide[at];
+        const float* weight = &weights[head * room + from];
+        float* into = &mixed[head * width];
+        int64_t at = 0;
+        for (; at + 4 <= vectors; at += 4) gather<4>(tile.rows, at * LANES, weight, count, into);
+        for (; at < vectors; ++at) gather<1>(tile.rows, at * LANES, weight, count, into);
       }
     }
     for (int64_t head = 0; head < shared; ++head)
       for (int64_t at = 0; at < size; ++at)
-        narrow(mixed[head * size + at] / sums[head], data<T>(out)[(first + head) * size + at]);
+        narrow(mixed[head * width + at] / sums[head], data<T>(out)[(first + head) * size + at]);
   });
 }
 
@@ -268,9 +350,43 @@ void attend(Tensor q, Tensor k, Tensor v, Tensor tables, Tensor positions, int64
     attend_rows<BFloat16>(q, k, v, tables, positions, block_tokens, out);
 }
 
+// ---- linear layers whose weights oneDNN has laid out ------------------------------------------
+
+// By number, because a compiled step takes no tensor whose layout is not a matter of strides.
+std::map<int64_t, Tensor> packed;
+int64_t newest = 0;
+std::shared_mutex packed_lock;
+
+int64_t keep(Tensor weight) {
+  const std::unique_lock lock(packed_lock);
+  packed.emplace(++newest, weight);
+  return newest;
+}
+
+void drop(int64_t number) {
+  const std::unique_lock lock(packed_lock);
+  packed.erase(number);
+}
+
+Tensor linear(Tensor x, int64_t weight, int64_t) {
+  const Tensor held = [&] {
+    const std::shared_lock lock(packed_lock);
+    const auto found = packed.find(weight);
+    if (found == packed.end()) throw std::runtime_error("lictor::linear: no such weight is held");
+    return found->second;
+  }();
+  AtenTensorHandle out;
+  TORCH_ERROR_CODE_CHECK(aoti_torch_cpu__linear_pointwise(x.get(), held.get(), nullptr, "none",
+                                                          nullptr, 0, nullptr, &out));
+  return Tensor(out);
+}
+
 }  // namespace
 
 STABLE_TORCH_LIBRARY(lictor, m) {
+  m.def("keep(Tensor weight) -> int");
+  m.def("drop(int weight) -> ()");
+  m.def("linear(Tensor x, int weight, int features) -> Tensor");
   m.def(
       "conv(Tensor x, Tensor taps, Tensor bias, Tensor(a!) state, Tensor slots, Tensor lengths, "
       "Tensor fresh, Tensor(b!) out) -> ()");
@@ -282,7 +398,13 @@ STABLE_TORCH_LIBRARY(lictor, m) {
       "Tensor(a!) out) -> ()");
 }
 
+STABLE_TORCH_LIBRARY_IMPL(lictor, CompositeExplicitAutograd, m) {
+  m.impl("keep", TORCH_BOX(&keep));
+  m.impl("drop", TORCH_BOX(&drop));
+}
+
 STABLE_TORCH_LIBRARY_IMPL(lictor, CPU, m) {
+  m.impl("linear", TORCH_BOX(&linear));
   m.impl("conv", TORCH_BOX(&conv));
   m.impl("scan", TORCH_BOX(&scan));
   m.impl("attend", TORCH_BOX(&attend));

@@ -1,4 +1,4 @@
-"""Build and load the kernels in cpu.cpp: convolution, recurrence and paged attention on CPUs.
+"""Build and load the kernels in cpu.cpp: convolution, recurrence, paged attention, linear layers.
 
 Owns the compiler's command and the cache of what it made. Layers call `torch.ops.lictor.*` only
 after `load` has said True. Knows nothing about models.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import torch
+from torch import Tensor
 
 _SOURCE: Final = Path(__file__).with_suffix(".cpp")
 # Reordering sums is allowed; assuming that no NaN comes is not: the engine looks for them.
@@ -43,6 +44,7 @@ def load() -> bool:
                 torch.ops.load_library(str(_built()))  # type: ignore[no-untyped-call]
                 for name in _OPERATORS:
                     torch.library.register_fake(f"lictor::{name}", _returns_nothing)
+                torch.library.register_fake("lictor::linear", _widened)
                 _loaded = True
             except (OSError, RuntimeError, subprocess.SubprocessError) as error:
                 log.warning("without fused kernels: %s", _reason(error))
@@ -57,6 +59,10 @@ def state_width_fits(width: int) -> bool:
 
 def _returns_nothing(*_given: object) -> None:
     return None
+
+
+def _widened(x: Tensor, _weight: int, features: int) -> Tensor:
+    return x.new_empty((*x.shape[:-1], features))
 
 
 def _built() -> Path:

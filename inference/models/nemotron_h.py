@@ -16,6 +16,7 @@ from inference.kernels import cpu, mamba
 from inference.layers.attention import Attention, AttentionState
 from inference.layers.mamba2 import Mamba2, MambaState
 from inference.layers.norm import RMSNorm
+from inference.layers.packed import pack_linears
 from inference.layers.rotary import Rotation, rotation
 from inference.models.config import LayerKind, NemotronHConfig
 
@@ -185,6 +186,15 @@ class NemotronH(nn.Module):
         if config.tie_word_embeddings:
             self.lm_head.weight = self.backbone.embeddings.weight
 
+    @property
+    def device(self) -> torch.device:
+        return self.backbone.embeddings.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the weights of layers are in, but for quantised ones."""
+        return self.backbone.embeddings.weight.dtype
+
     def forward(self, ids: Tensor, segments: Tensor | None = None) -> Tensor:
         """Compute every position. ids: (batch, seq) int64 -> (batch, seq, vocab).
 
@@ -201,13 +211,14 @@ class NemotronH(nn.Module):
 
         Results differ by rounding only. False: everything stays as it was.
         """
-        if self.lm_head.weight.device.type == "cuda":
+        if self.device.type == "cuda":
             return self._fuse_on_cuda()
-        if self.lm_head.weight.device.type != "cpu" or not cpu.load():
+        if self.device.type != "cpu" or not cpu.load():
             return False
         for layer in self.backbone.layers:
             if isinstance(layer.mixer, Mamba2 | Attention):
                 layer.mixer.fuse()
+        pack_linears(self)
         self._attends_in_place = True
         return True
 
@@ -225,7 +236,7 @@ class NemotronH(nn.Module):
 
         `dtype` is that of keys, values and conv columns.
         """
-        device = self.lm_head.weight.device
+        device = self.device
         layers: list[LayerState] = []
         for layer in self.backbone.layers:
             mixer = layer.mixer

@@ -209,7 +209,7 @@ class _BreakingModel:
     """Stand in for a model whose decode fails."""
 
     config = SimpleNamespace(vocab_size=64)
-    lm_head = torch.nn.Linear(1, 1)
+    device, dtype = torch.device("cpu"), torch.float32
 
     def cache_cost(self, _dtype):
         return CacheCost(1, 1)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from inference.layers import packed
 from inference.models.config import NemotronHConfig
 from inference.models.nemotron_h import NemotronH
 from tests.inference import test_nemotron_h as parity
@@ -48,10 +49,17 @@ weights = parity.weights
 theirs = parity.theirs
 
 
-def fused(raw: dict[str, Any]) -> NemotronH:
+def plain(raw: dict[str, Any]) -> NemotronH:
     made = NemotronH(NemotronHConfig.from_dict(raw)).eval()
-    made.requires_grad_(requires_grad=False)
-    assert made.fuse()
+    return made.requires_grad_(requires_grad=False)
+
+
+def fused(made: NemotronH) -> NemotronH:
+    """Fuse everything, however small its matrices are."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed, "_LEAST_FP32_VALUES", 0)
+        assert made.fuse()
+    assert not any(isinstance(one, torch.nn.Linear) for one in made.modules())
     mixers = [layer.mixer for layer in made.backbone.layers if hasattr(layer.mixer, "fused")]
     assert mixers
     assert all(mixer.fused for mixer in mixers)
@@ -61,19 +69,19 @@ def fused(raw: dict[str, Any]) -> NemotronH:
 @pytest.fixture(scope="module")
 def ours(weights: dict[str, torch.Tensor]) -> NemotronH:
     assert parity.RAW["ssm_state_size"] == 16
-    model = fused(parity.RAW)
+    model = plain(parity.RAW)
     model.load_tensors(weights)
-    return model
+    return fused(model)
 
 
 @pytest.fixture(scope="module")
 def model() -> NemotronH:
     torch.manual_seed(3)
-    made = fused({**CONFIG, "ssm_state_size": 16})
+    made = plain({**CONFIG, "ssm_state_size": 16})
     for name, parameter in made.named_parameters():
         if parameter.dim() >= 2 and "conv" not in name:
             torch.nn.init.normal_(parameter, std=0.25)
-    return made
+    return fused(made)
 
 
 def test_the_kernels_are_what_runs_here(model: NemotronH, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The CPU's own kernels, held to the same layers without them."""
 
+import gc
 import shutil
 import subprocess
 from itertools import pairwise
@@ -12,6 +13,7 @@ from torch import Tensor
 from inference.cache import BLOCK_TOKENS, CacheSize
 from inference.kernels import cpu
 from inference.layers.mamba2 import Mamba2, MambaState
+from inference.layers.packed import PackedLinear, pack_linears
 from inference.models.config import NemotronHConfig
 from inference.models.nemotron_h import Cache, NemotronH, Pieces
 from inference.runner import CompiledDecode, Runner
@@ -66,6 +68,54 @@ def test_fused_layers_compute_what_the_others_do(dtype: torch.dtype, width: int)
     fused = read_and_speak(make(fused=True, dtype=dtype, **sizes), dtype)
     for one, other in zip(plain, fused, strict=True):
         assert torch.allclose(one, other, atol=CLOSE[dtype], rtol=0)
+
+
+@pytest.mark.parametrize("dtype", CLOSE)
+@pytest.mark.parametrize("rows", [1, 2, 16, 33])
+def test_a_packed_layer_multiplies_what_the_plain_one_does(dtype: torch.dtype, rows: int) -> None:
+    torch.manual_seed(2)
+    plain = torch.nn.Linear(96, 131, bias=False, dtype=dtype)
+    x = torch.randn(rows, 96).to(dtype)
+    assert cpu.load()
+    with torch.no_grad():
+        assert torch.allclose(PackedLinear(plain.weight)(x), plain(x), atol=CLOSE[dtype], rtol=0)
+        several = PackedLinear(plain.weight)(x[None].expand(2, rows, 96))
+        assert torch.allclose(several, plain(x).expand(2, rows, 131), atol=CLOSE[dtype], rtol=0)
+
+
+def test_large_layers_are_packed_and_small_ones_are_not() -> None:
+    assert cpu.load()
+    model = torch.nn.ModuleDict(
+        {
+            "large": torch.nn.Linear(512, 512, bias=False),
+            "small": torch.nn.Linear(512, 256, bias=False),
+            "coarse": torch.nn.Linear(64, 64, bias=False, dtype=torch.bfloat16),
+            "biased": torch.nn.Linear(512, 512),
+        }
+    )
+    assert pack_linears(model) == 1 + torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    assert isinstance(model["large"], PackedLinear)
+    assert isinstance(model["small"], torch.nn.Linear)
+    assert isinstance(model["biased"], torch.nn.Linear)
+
+
+def test_a_packed_weight_goes_with_its_layer() -> None:
+    assert cpu.load()
+    layer = PackedLinear(torch.randn(8, 8))
+    number = layer._number
+    del layer
+    gc.collect()
+    with pytest.raises(RuntimeError, match="no such weight"):
+        torch.ops.lictor.linear(torch.randn(1, 8), number, 8)
+
+
+def test_a_tied_head_is_packed_and_its_table_stays() -> None:
+    model = make(fused=False, tie_word_embeddings=True, vocab_size=4096, hidden_size=64)
+    ids = torch.arange(6)[None]
+    wanted = model(ids)
+    assert model.fuse()
+    assert isinstance(model.lm_head, PackedLinear)
+    assert torch.allclose(model(ids), wanted, atol=1e-4, rtol=0)
 
 
 def test_a_state_of_another_width_is_left_to_torch() -> None:

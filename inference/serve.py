@@ -7,7 +7,8 @@ for with state "loading"; nothing is served until both are there.
 import asyncio
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -175,7 +176,7 @@ async def _load(
     """Load the model beside the running server; a failure ends the process."""
     try:
         load = load_native if options.engine == "native" else load_vllm
-        model = await asyncio.to_thread(load, options, digests)
+        model = await _in_passing(partial(load, options, digests))
         await model.engine.start()
         runtime.model = model
     except (ServingError, EngineError, ValueError, OSError, RuntimeError) as error:
@@ -186,6 +187,19 @@ async def _load(
         runtime.lease.state = "ready"
         runtime.lease.wake.set()
     state.write("ready")
+
+
+async def _in_passing(work: Callable[[], Model]) -> Model:
+    """Run in a thread that ends with its work.
+
+    While it lived, OpenMP would count the threads that it computed with, find more than there are
+    cores, and let the engine's fall asleep between any two operations.
+    """
+    thread = ThreadPoolExecutor(1, "load")
+    try:
+        return await asyncio.get_running_loop().run_in_executor(thread, work)
+    finally:
+        thread.shutdown(wait=False)
 
 
 def load_native(options: ServeOptions, digests: Mapping[str, str] | None) -> Model:
